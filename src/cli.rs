@@ -1,0 +1,144 @@
+//! The command line: options that every command has, the list of commands, and what happens around one.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::ambient::Ambient;
+use crate::commands::{self, Context};
+use crate::exec::Signals;
+use crate::exit::{self, Exit};
+use crate::ui::Ui;
+
+/// Turn a git remote into the queue, lock service, status board and result store of a fleet of workers.
+#[derive(Debug, Parser)]
+#[command(
+    name = "git-dispatch",
+    bin_name = "git dispatch",
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    after_help = "Start with `git dispatch demo`, or in a repository of yours:\n  \
+                  git dispatch enqueue specs/*.md && git dispatch run && git dispatch collect"
+)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Run as if started in DIR
+    #[arg(short = 'C', value_name = "DIR", global = true, action = clap::ArgAction::Append)]
+    pub folders: Vec<PathBuf>,
+    /// Print one JSON document on standard output, and nothing else there
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print only the result and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Print more of what happens
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// When to use colours
+    #[arg(long, value_name = "WHEN", global = true, value_enum, default_value_t)]
+    pub color: Color,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The queue: put specs on it
+    Enqueue(commands::enqueue::Args),
+    /// The queue: see it
+    List(commands::list::Args),
+    /// The queue: read the output of a task
+    Logs(commands::logs::Args),
+    /// Working: claim tasks for yourself, without running them
+    Claim(commands::claim::Args),
+    /// Working: claim tasks and run them until nothing is left
+    Run(commands::run::Args),
+    /// Merging: merge finished work into the target, in order
+    Collect(commands::collect::Args),
+    /// See a whole day of work in a scratch folder
+    Demo(commands::demo::Args),
+}
+
+/// Takes the world in, runs the command, and returns its exit code.
+pub fn main() -> ExitCode {
+    let Ok(ambient) = Ambient::system() else {
+        return Exit::Failed.into();
+    };
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let wants_json = arguments.iter().any(|argument| argument == "--json");
+    match Cli::try_parse_from(arguments) {
+        Ok(cli) => run(cli, ambient).into(),
+        Err(error) => Ui::plain(&ambient, wants_json).usage(&error).into(),
+    }
+}
+
+fn run(cli: Cli, mut ambient: Ambient) -> Exit {
+    for folder in &cli.global.folders {
+        ambient.cwd = ambient.cwd.join(folder);
+    }
+    let ui = Ui::new(&cli.global, &ambient);
+    let Some(command) = cli.command else {
+        return ui.usage(&Cli::command().error(
+            clap::error::ErrorKind::MissingSubcommand,
+            "a command is needed",
+        ));
+    };
+    let signals = match Signals::install() {
+        Ok(signals) => signals,
+        Err(error) => return ui.failure(&miette::miette!("signals cannot be handled: {error}")),
+    };
+    let context = Context {
+        ambient,
+        ui,
+        signals,
+    };
+    let result = match command {
+        Command::Enqueue(args) => commands::enqueue::run(&context, &args),
+        Command::List(args) => commands::list::run(&context, &args),
+        Command::Logs(args) => commands::logs::run(&context, &args),
+        Command::Claim(args) => commands::claim::run(&context, &args),
+        Command::Run(args) => commands::run::run(&context, &args),
+        Command::Collect(args) => commands::collect::run(&context, &args),
+        Command::Demo(args) => commands::demo::run(&context, &args),
+    };
+    if let Some(code) = context.signals.exit_code() {
+        // Whatever came of it, the caller's shell wants to know that a signal ended it.
+        if let Err(error) = &result {
+            context.ui.failure(error);
+        }
+        return Exit::Signal(code);
+    }
+    match result {
+        Ok(exit) => exit,
+        Err(error) => context.ui.failure(&error),
+    }
+}
+
+/// Decides the exit code of an error.
+pub fn exit_of(error: &miette::Report) -> Exit {
+    exit::of_error(error.code().map(|code| code.to_string()).as_deref())
+}

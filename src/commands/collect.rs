@@ -1,0 +1,104 @@
+//! `git dispatch collect`
+
+use serde_json::{Value, json};
+
+use super::{Context, Outcome, resolve};
+use crate::exit::Exit;
+use crate::protocol::collect::{self, Collected, Options};
+use crate::ui::Ui;
+use crate::ui::progress::Progress;
+
+/// Merge finished work into the target branch, in order: dependencies first, then priority, then the queue.
+///
+/// What does not merge is left out and named; the target never holds half a merge.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The tasks; without, all that are finished
+    #[arg(value_name = "TASK")]
+    tasks: Vec<String>,
+    /// Say what would be done, without doing it
+    #[arg(long)]
+    dry_run: bool,
+    /// Merge into this branch instead
+    #[arg(long, value_name = "BRANCH")]
+    into: Option<String>,
+}
+
+/// Collects.
+pub fn run(context: &Context, args: &Args) -> Outcome {
+    let session = context.open(&Vec::new())?;
+    let progress = Progress::start(&context.ui, "collecting");
+    let mut options = Options {
+        tasks: Vec::new(),
+        into: args.into.clone(),
+        dry_run: args.dry_run,
+    };
+    if !args.tasks.is_empty() {
+        session.sync()?;
+        options.tasks = resolve(&session, &session.snapshot()?, &args.tasks)?;
+    }
+    let collected = collect::collect(&session, &options, &progress)?;
+    drop(progress);
+    if context.ui.json {
+        context.ui.document(&document(&collected));
+    } else {
+        tell(&context.ui, &collected, args.dry_run);
+    }
+    let is_clean = collected.conflicts.is_empty() && collected.rejected.is_empty();
+    Ok(if is_clean { Exit::Done } else { Exit::Partly })
+}
+
+fn document(collected: &Collected) -> Value {
+    let hex = |id: Option<crate::git::ObjectId>| id.map(|id| id.to_string());
+    json!({
+        "target": collected.target,
+        "old": hex(collected.old),
+        "new": hex(collected.new),
+        "merged": collected.merged.iter()
+            .map(|(task, commit)| json!({"task": task, "merge_commit": hex(*commit)})).collect::<Vec<_>>(),
+        "conflicts": collected.conflicts.iter()
+            .map(|(task, files)| json!({"task": task, "files": files, "repair": null})).collect::<Vec<_>>(),
+        "rejected": collected.rejected.iter()
+            .map(|(task, reason)| json!({"task": task, "reason": reason})).collect::<Vec<_>>(),
+        "waiting": collected.waiting.iter()
+            .map(|(task, what)| json!({"task": task, "for": what})).collect::<Vec<_>>(),
+    })
+}
+
+fn tell(ui: &Ui, collected: &Collected, dry_run: bool) {
+    let target = crate::task::text::escaped(&collected.target);
+    if dry_run {
+        for (task, _) in &collected.merged {
+            ui.print(&format!("would merge {task}\n"));
+        }
+        for (task, files) in &collected.conflicts {
+            let files: Vec<_> = files
+                .iter()
+                .map(|file| crate::task::text::escaped(&file.path))
+                .collect();
+            ui.print(&format!("would conflict {task}: {}\n", files.join(", ")));
+        }
+    } else if let (false, Some(new)) = (collected.merged.is_empty(), collected.new) {
+        let count = collected.merged.len();
+        let noun = if count == 1 { "task" } else { "tasks" };
+        ui.print(&format!(
+            "merged {count} {noun} into {target}, now at {}\n",
+            &new.to_string()[..10]
+        ));
+    }
+    for (task, what) in &collected.waiting {
+        ui.note(&format!(
+            "waiting   {task}: for {}",
+            crate::task::text::escaped(what)
+        ));
+    }
+    if collected.merged.is_empty()
+        && collected.conflicts.is_empty()
+        && collected.rejected.is_empty()
+    {
+        ui.note("nothing to collect");
+    }
+    if let Some(note) = &collected.checkout_note {
+        ui.warn(&crate::task::text::escaped(note).to_string());
+    }
+}

@@ -1,0 +1,161 @@
+//! `git dispatch enqueue`
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::{Context, Outcome};
+use crate::exit::Exit;
+use crate::protocol::enqueue::{Entry, enqueue};
+use crate::protocol::{Error, Result, Session};
+use crate::task::name::NameKind;
+use crate::task::spec::{self, Defaults};
+use crate::task::{Name, text::escaped};
+use crate::ui::progress::Progress;
+use crate::ui::theme;
+
+/// A file larger than any spec is not read whole to find that out.
+const READ_LIMIT: u64 = 8 << 20;
+
+/// Put specs on the queue: files, folders (their `*.md`), or `-` for standard input.
+///
+/// A batch is all in or all out. A spec that is on the queue already, byte for byte the same, is skipped.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Files, folders, or `-`
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// The project of specs that name none
+    #[arg(long, value_name = "P")]
+    project: Option<String>,
+    /// Check everything and say what would be enqueued, without doing it
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Enqueues.
+pub fn run(context: &Context, args: &Args) -> Outcome {
+    let mut session = context.open(&Vec::new())?;
+    if let Some(project) = &args.project {
+        session.project = Name::new(NameKind::Project, project).map_err(Error::from)?;
+    }
+    let entries = read(context, &session, &args.paths)?;
+    let progress = Progress::start(&context.ui, "enqueueing");
+    session.sync()?;
+    let done = enqueue(&session, &entries, args.dry_run)?;
+    drop(progress);
+    if context.ui.json {
+        let enqueued: Vec<_> = done
+            .enqueued
+            .iter()
+            .map(|(task, spec)| json!({"task": task, "spec": spec.to_string()}))
+            .collect();
+        let skipped: Vec<_> = done
+            .skipped
+            .iter()
+            .map(|task| json!({"task": task, "reason": "already queued"}))
+            .collect();
+        context
+            .ui
+            .document(&json!({"enqueued": enqueued, "skipped": skipped}));
+        return Ok(Exit::Done);
+    }
+    for (task, _) in &done.enqueued {
+        context.ui.print(&format!("enqueued {task}\n"));
+    }
+    for task in &done.skipped {
+        context.ui.note(&format!("skipped  {task}: already queued"));
+    }
+    if args.dry_run {
+        let skipped: Vec<_> = done.skipped.iter().collect();
+        let fresh = entries
+            .iter()
+            .map(|entry| &entry.parsed.spec.task)
+            .filter(|task| !skipped.contains(task));
+        for task in fresh {
+            context.ui.print(&format!("would enqueue {task}\n"));
+        }
+    } else if done.enqueued.is_empty() && done.skipped.is_empty() {
+        context.ui.note("nothing to enqueue");
+    }
+    Ok(Exit::Done)
+}
+
+/// Reads and parses everything given; the first that is wrong refuses the whole batch.
+fn read(context: &Context, session: &Session, paths: &[PathBuf]) -> Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for path in paths {
+        for (file, id, bytes) in files(&context.ambient.cwd, path)? {
+            let defaults = Defaults {
+                project: session.project.clone(),
+                id,
+            };
+            let parsed = spec::parse(&file, &bytes, &defaults)?;
+            for warning in parsed.warnings.iter().cloned() {
+                context.ui.note(&theme::render(
+                    &miette::Report::new(warning),
+                    &context.ui.err,
+                ));
+            }
+            if let Some(name) = &parsed.spec.executor
+                && session.config.executor(name).is_none()
+            {
+                let task = &parsed.spec.task;
+                context.ui.warn(&format!(
+                    "{task} asks for executor {}, which is not configured here",
+                    escaped(name)
+                ));
+            }
+            entries.push(Entry {
+                file,
+                bytes,
+                parsed,
+            });
+        }
+    }
+    Ok(entries)
+}
+
+type File = (String, Option<String>, Vec<u8>);
+
+fn files(cwd: &Path, given: &Path) -> Result<Vec<File>> {
+    let unreadable = |path: &Path| {
+        let path = path.to_string_lossy().into_owned();
+        move |source| Error::Unreadable { path, source }
+    };
+    if given == Path::new("-") {
+        let mut bytes = Vec::new();
+        let mut input = std::io::stdin().take(READ_LIMIT);
+        input.read_to_end(&mut bytes).map_err(unreadable(given))?;
+        return Ok(vec![("standard input".to_owned(), None, bytes)]);
+    }
+    let path = cwd.join(given);
+    let meta = std::fs::metadata(&path).map_err(unreadable(given))?;
+    if !meta.is_dir() {
+        return Ok(vec![read_file(&path, given).map_err(unreadable(given))?]);
+    }
+    let mut names: Vec<PathBuf> = std::fs::read_dir(&path)
+        .map_err(unreadable(given))?
+        .filter_map(|entry| Some(PathBuf::from(entry.ok()?.file_name())))
+        .filter(|name| name.extension().is_some_and(|extension| extension == "md"))
+        .collect();
+    names.sort();
+    names
+        .iter()
+        .map(|name| {
+            read_file(&path.join(name), &given.join(name)).map_err(unreadable(&given.join(name)))
+        })
+        .collect()
+}
+
+fn read_file(path: &Path, shown: &Path) -> std::io::Result<File> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?
+        .take(READ_LIMIT)
+        .read_to_end(&mut bytes)?;
+    let id = path
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned());
+    Ok((shown.to_string_lossy().into_owned(), id, bytes))
+}

@@ -1,0 +1,108 @@
+//! `git dispatch list`
+
+use serde_json::json;
+
+use super::{Context, Outcome};
+use crate::exit::Exit;
+use crate::hub::snapshot::{Standing, Task};
+use crate::task::State;
+use crate::ui::json;
+use crate::ui::table::{Cell, Table};
+
+/// See the queue: each task, where it stands, and on which node.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only tasks in this state; may be given several times
+    #[arg(long, value_name = "S", value_parser = parse_state)]
+    state: Vec<State>,
+    /// Only tasks of this project
+    #[arg(long, value_name = "P")]
+    project: Option<String>,
+    /// Only tasks of this node
+    #[arg(long, value_name = "N")]
+    node: Option<String>,
+    /// Only tasks with this label
+    #[arg(long, value_name = "L")]
+    label: Option<String>,
+    /// Show what this clone knows, without asking the hub
+    #[arg(long)]
+    offline: bool,
+}
+
+fn parse_state(text: &str) -> Result<State, String> {
+    text.parse().map_err(|_| {
+        let states: Vec<&str> = State::ALL.iter().map(|state| state.as_str()).collect();
+        let near = crate::config::near::nearest(text, states.iter().copied());
+        let hint = near
+            .map(|near| format!("; did you mean `{near}`?"))
+            .unwrap_or_default();
+        format!("not a state{hint} (one of {})", states.join(", "))
+    })
+}
+
+/// Lists.
+pub fn run(context: &Context, args: &Args) -> Outcome {
+    let session = context.open(&Vec::new())?;
+    context.sync_to_read(&session, args.offline)?;
+    let snapshot = session.snapshot()?;
+    for (place, why) in &snapshot.unreadable {
+        context.ui.warn(&format!(
+            "{} {why}; it is passed over",
+            crate::task::text::escaped(place)
+        ));
+    }
+    let tasks: Vec<&Task> = snapshot
+        .tasks
+        .iter()
+        .filter(|task| is_wanted(task, args))
+        .collect();
+    if context.ui.json {
+        let tasks: Vec<_> = tasks
+            .iter()
+            .map(|task| json::task(&session, task))
+            .collect();
+        context
+            .ui
+            .document(&json!({"synced_at": session.synced_at()?, "tasks": tasks}));
+        return Ok(Exit::Done);
+    }
+    let mut table = Table::default();
+    for task in tasks {
+        let state = task.state();
+        table.push(vec![
+            Cell::text(&task.name().to_string()),
+            Cell::painted(state.as_str(), |text| context.ui.out.state(state, text)),
+            Cell::text(&node_of(task).unwrap_or_else(|| "-".to_owned())),
+            Cell::text(&task.spec.record.title),
+        ]);
+    }
+    if table.is_empty() {
+        context.ui.note("no tasks");
+    }
+    context.ui.print(&table.render(context.ui.width));
+    Ok(Exit::Done)
+}
+
+fn is_wanted(task: &Task, args: &Args) -> bool {
+    (args.state.is_empty() || args.state.contains(&task.state()))
+        && args
+            .project
+            .as_ref()
+            .is_none_or(|project| task.name().project.as_str() == project)
+        && args
+            .node
+            .as_ref()
+            .is_none_or(|node| node_of(task).as_ref() == Some(node))
+        && args
+            .label
+            .as_ref()
+            .is_none_or(|label| task.spec.record.labels.contains(label))
+}
+
+fn node_of(task: &Task) -> Option<String> {
+    match &task.standing {
+        Standing::Claimed(claim) if task.state() != State::Pending => claim.record.node.clone(),
+        Standing::Sealed { seal, .. } => seal.node.clone(),
+        _ => None,
+    }
+}

@@ -1,0 +1,89 @@
+//! The commands: one screen of story each. Resolve, do, report; what could be asked twice belongs to `protocol`.
+
+pub mod claim;
+pub mod collect;
+pub mod demo;
+pub mod enqueue;
+pub mod list;
+pub mod logs;
+pub mod run;
+
+use miette::Result;
+
+use crate::ambient::Ambient;
+use crate::exec::{Cancel, Signals};
+use crate::exit::Exit;
+use crate::hub::snapshot::Snapshot;
+use crate::protocol::Session;
+use crate::protocol::session::OptionSettings;
+use crate::task::TaskName;
+use crate::ui::Ui;
+
+/// What every command works with.
+pub struct Context {
+    /// Clock, randomness, environment.
+    pub ambient: Ambient,
+    /// Where and how to speak.
+    pub ui: Ui,
+    /// The signals that came.
+    pub signals: Signals,
+}
+
+/// How a command ends.
+pub type Outcome = Result<Exit>;
+
+impl Context {
+    /// Opens the clone; the first signal ends whatever git is doing.
+    pub fn open(&self, options: &OptionSettings) -> Result<Session> {
+        self.open_until(options, &self.signals.first)
+    }
+
+    /// Opens the clone, with git running on until `cancel`: for commands that have an end of their own for a signal.
+    pub fn open_until(&self, options: &OptionSettings, cancel: &Cancel) -> Result<Session> {
+        Ok(Session::open(
+            &self.ambient.cwd,
+            &self.ambient,
+            options,
+            cancel,
+        )?)
+    }
+
+    /// Reads the hub for a command that only shows: when it does not answer, what is known is shown, with its age.
+    pub fn sync_to_read(&self, session: &Session, offline: bool) -> Result<()> {
+        if offline || session.hub.is_embedded() {
+            return Ok(());
+        }
+        match session.sync_leniently() {
+            Ok(synced) => {
+                if let Some(detail) = synced.memory_lost {
+                    self.ui.warn(&format!(
+                        "the hub has lost its memory ({detail}); shown is what this clone knows"
+                    ));
+                }
+                Ok(())
+            }
+            Err(error) if error.is_unreachable() => {
+                let age = match session.synced_at()? {
+                    Some(at) => format!("as of {at}"),
+                    None => "nothing has been read yet".to_owned(),
+                };
+                self.ui
+                    .warn(&format!("{error}; shown is what this clone knows, {age}"));
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Resolves the task arguments of a command.
+pub fn resolve(session: &Session, snapshot: &Snapshot, given: &[String]) -> Result<Vec<TaskName>> {
+    let mut names = Vec::new();
+    for given in given {
+        let name = session.resolve(snapshot, given)?;
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}

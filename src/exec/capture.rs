@@ -1,0 +1,173 @@
+//! Owns the output of an executor while it runs and after: takes it from a pipe, keeps it bounded
+//! in files (`spool.rs`), and notes each sign of life. Does not redact, and does not wait for
+//! executors.
+
+use std::io::{self, PipeReader, PipeWriter, Read};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::{Errno, ioctl_fionread};
+
+use super::progress::Progress;
+use super::spool::{self, Spool};
+
+/// How long the reader may take to notice that it is to stop. Only a disk that hangs needs it.
+const STOPPING: Duration = Duration::from_secs(10);
+
+/// A capture under way. Dropped without [`Capture::finish`], it stops.
+#[derive(Debug)]
+pub struct Capture {
+    dir: PathBuf,
+    progress: Progress,
+    done: Receiver<Spool>,
+    /// The reader stops when this end is closed.
+    stop: PipeWriter,
+}
+
+/// What was captured.
+#[derive(Debug)]
+pub struct Captured {
+    /// All of it, or its beginning and end with a line between that says how many bytes are left
+    /// out.
+    pub text: Vec<u8>,
+    /// How many bytes there were.
+    pub total_bytes: u64,
+}
+
+impl Capture {
+    /// Starts to capture into files in `dir`, made if need be; an earlier capture there is removed.
+    ///
+    /// Keeps the first and the last `limit` bytes. The two ends are for the child's stdout and
+    /// stderr, in this order; both lead into the same pipe, so that lines stand in the order in
+    /// which they were written.
+    pub fn start(dir: &Path, limit: u64) -> io::Result<(Capture, Stdio, Stdio)> {
+        let spool = Spool::create(dir, limit)?;
+        let (output, stdout) = io::pipe()?;
+        let stderr = stdout.try_clone()?;
+        let (stopped, stop) = io::pipe()?;
+        let (sender, done) = mpsc::sync_channel(1);
+        let progress = Progress::new();
+        let touched = progress.clone();
+        thread::Builder::new()
+            .name("capture".into())
+            .spawn(move || {
+                let _ = sender.send(pump(output, &stopped, spool, &touched));
+            })?;
+        Ok((
+            Capture {
+                dir: dir.to_owned(),
+                progress,
+                done,
+                stop,
+            },
+            stdout.into(),
+            stderr.into(),
+        ))
+    }
+
+    /// Returns what is touched whenever something is written; for [`super::Limits::stall`].
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
+    /// Ends the capture and returns what there is.
+    ///
+    /// Waits for the end of the output, but no longer than `wait`: a child that left its group may
+    /// hold the pipe for ever. It then loses its reader.
+    pub fn finish(self, wait: Duration) -> io::Result<Captured> {
+        let Capture {
+            dir, done, stop, ..
+        } = self;
+        let early = done.recv_timeout(wait).ok();
+        drop(stop);
+        let late = || done.recv_timeout(STOPPING).map_err(|_| stuck());
+        let spool = early.map_or_else(late, Ok)?;
+        let mut text = spool::read(&dir)?;
+        spool.add_complaint(&mut text);
+        Ok(Captured {
+            text,
+            total_bytes: spool.total(),
+        })
+    }
+}
+
+/// Returns the last `n` bytes of the capture in `dir`, which may be under way in another process.
+pub fn tail(dir: &Path, n: u64) -> io::Result<Vec<u8>> {
+    spool::tail(dir, n)
+}
+
+/// Returns what is kept of the capture in `dir`, which may be under way in another process; nothing
+/// if there is none.
+pub fn read(dir: &Path) -> io::Result<Vec<u8>> {
+    spool::read(dir)
+}
+
+/// Returns what the capture in `dir` has from byte `from` on, as far as it goes without a gap, and
+/// where that begins.
+///
+/// That is later than `from` when those bytes are no longer kept. To follow, ask again from where
+/// it ends.
+pub fn since(dir: &Path, from: u64) -> io::Result<(u64, Vec<u8>)> {
+    spool::since(dir, from)
+}
+
+fn stuck() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::TimedOut,
+        "the output cannot be written to disk",
+    )
+}
+
+/// Takes from the pipe until it ends, or until `stopped` does.
+fn pump(output: PipeReader, stopped: &PipeReader, mut spool: Spool, progress: &Progress) -> Spool {
+    let mut block = vec![0; 64 * 1024];
+    while readable(&output, stopped) {
+        match take(&output, &mut block, &mut spool) {
+            0 => return spool,
+            _ => progress.touch(),
+        }
+    }
+    // What is in the pipe at this moment and no more: whoever still writes may do so without end.
+    let mut left = ioctl_fionread(&output).map_or(0, |left| usize::try_from(left).unwrap_or(0));
+    while left > 0 {
+        let most = left.min(block.len());
+        match take(&output, &mut block[..most], &mut spool) {
+            0 => return spool,
+            taken => left -= taken,
+        }
+    }
+    spool
+}
+
+/// Reads once; nothing is the end of it, an error that will not go away too.
+fn take(mut output: &PipeReader, block: &mut [u8], spool: &mut Spool) -> usize {
+    loop {
+        match output.read(block) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return 0,
+            Ok(count) => {
+                spool.put(&block[..count]);
+                return count;
+            }
+        }
+    }
+}
+
+/// Waits until there is something to read (true) or a reason to stop (false).
+fn readable(output: &PipeReader, stopped: &PipeReader) -> bool {
+    let mut ends = [
+        PollFd::new(output, PollFlags::IN),
+        PollFd::new(stopped, PollFlags::IN),
+    ];
+    loop {
+        match poll(&mut ends, None) {
+            Err(Errno::INTR) => {}
+            // Nobody writes to `stopped`: any word of it is its end.
+            other => return other.is_ok() && ends[1].revents().is_empty(),
+        }
+    }
+}

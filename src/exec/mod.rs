@@ -1,0 +1,34 @@
+//! Owns processes: starting them, waiting for them, ending them with all that they started, and
+//! keeping what they say.
+//!
+//! Knows nothing of git or of tasks: what is run, where and with which environment is the caller's
+//! `Command`.
+//!
+//! ```text
+//!   Signals ──raises──▶ Cancel ──wakes──▶ Child::wait ──▶ Ended
+//!                                           ▲    │
+//!   Capture ──touches──▶ Progress ──(stall)─┘    └─ TERM … grace … KILL, to the whole process group
+//! ```
+//!
+//! Two ways to run something. An executor: `Capture::start`, [`spawn`], [`Child::wait`],
+//! `Capture::finish`; nothing of its process group outlives it. A tool such as git(1):
+//! [`collect_output`]; what it leaves in the background lives.
+
+pub mod cancel;
+pub mod capture;
+pub mod child;
+pub mod collect;
+pub mod group;
+pub mod progress;
+pub mod signals;
+mod spool;
+#[cfg(test)]
+mod tests;
+
+pub use cancel::Cancel;
+pub use capture::{Capture, Captured};
+pub use child::{Child, Ended, Limits, spawn};
+pub use collect::{collect_output, stdin_from};
+pub use group::{end_group, group_alive, start_time};
+pub use progress::Progress;
+pub use signals::Signals;

@@ -1,0 +1,291 @@
+//! From the configuration to a command: shell lines and argv with placeholders (CLI.md, "What an executor gets").
+//!
+//! Each argument is filled by itself, in one pass; nothing of a spec ever meets a shell but its own `run` line under an
+//! executor of kind shell.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::{Error, Result};
+use crate::config::model::{ExecutorKind, ExecutorSettings, StdinSource};
+
+/// The text before the prompt, where the configuration names none: agents tend to describe instead of doing.
+const PREAMBLE: &str = "Carry out the following specification in this repository, now and completely. Change the files \
+     that it calls for; do not describe what you would do, and do not ask. Commit your work when it is done; whatever \
+     is left uncommitted is committed for you.\n\n";
+
+/// What one attempt gives to its executor.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// `<project>/<id>`.
+    pub task: String,
+    /// The project.
+    pub project: String,
+    /// The id.
+    pub id: String,
+    /// The title.
+    pub title: String,
+    /// The attempt's number.
+    pub attempt: u32,
+    /// The node.
+    pub node: String,
+    /// The priority.
+    pub priority: u8,
+    /// The task branch.
+    pub branch: String,
+    /// The base commit.
+    pub base: String,
+    /// The target branch.
+    pub target: String,
+    /// The spec, outside the clone.
+    pub spec_file: PathBuf,
+    /// Its body, outside the clone.
+    pub prompt_file: PathBuf,
+    /// Where a JSON object may be left.
+    pub result_file: PathBuf,
+    /// The output so far.
+    pub log_file: PathBuf,
+    /// The body.
+    pub body: String,
+    /// The spec's own `run` line.
+    pub run: Option<String>,
+}
+
+impl Given {
+    /// The prompt: the preamble and the spec's body.
+    pub fn prompt(&self, settings: &ExecutorSettings) -> String {
+        format!(
+            "{}{}",
+            settings.preamble.as_deref().unwrap_or(PREAMBLE),
+            self.body
+        )
+    }
+
+    fn variables(&self) -> Vec<(&'static str, OsString)> {
+        vec![
+            ("DISPATCH_TASK", self.task.as_str().into()),
+            ("DISPATCH_PROJECT", self.project.as_str().into()),
+            ("DISPATCH_ID", self.id.as_str().into()),
+            ("DISPATCH_TITLE", self.title.as_str().into()),
+            ("DISPATCH_ATTEMPT", self.attempt.to_string().into()),
+            ("DISPATCH_NODE", self.node.as_str().into()),
+            ("DISPATCH_PRIORITY", self.priority.to_string().into()),
+            ("DISPATCH_BRANCH", self.branch.as_str().into()),
+            ("DISPATCH_BASE", self.base.as_str().into()),
+            ("DISPATCH_TARGET", self.target.as_str().into()),
+            ("DISPATCH_SPEC_FILE", self.spec_file.as_os_str().to_owned()),
+            (
+                "DISPATCH_PROMPT_FILE",
+                self.prompt_file.as_os_str().to_owned(),
+            ),
+            (
+                "DISPATCH_RESULT_FILE",
+                self.result_file.as_os_str().to_owned(),
+            ),
+            ("DISPATCH_LOG_FILE", self.log_file.as_os_str().to_owned()),
+        ]
+    }
+
+    /// The model for the task's priority: by word, by number, else the default one.
+    fn model(&self, settings: &ExecutorSettings) -> String {
+        let word = ["critical", "high", "default", "low"]
+            .get(usize::from(self.priority))
+            .copied();
+        let number = self.priority.to_string();
+        let by = |key: &str| settings.model.get(key).cloned();
+        word.and_then(by)
+            .or_else(|| by(&number))
+            .or_else(|| by("default"))
+            .unwrap_or_default()
+    }
+}
+
+/// Builds the command of an executor; the caller sets folder and output.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where an executor's command is made"
+)]
+pub fn build(
+    settings: &ExecutorSettings,
+    given: &Given,
+    node_env: &[(OsString, OsString)],
+) -> Result<Command> {
+    let mut command = match settings.kind {
+        ExecutorKind::Shell => {
+            let line = given
+                .run
+                .as_ref()
+                .ok_or_else(|| Error::Spawn("the spec has no `run`".to_owned()))?;
+            let mut command = Command::new("sh");
+            command.arg("-c").arg(line);
+            command
+        }
+        ExecutorKind::Command => {
+            let argv: Vec<OsString> = settings
+                .command
+                .iter()
+                .map(|part| fill(part, given, settings))
+                .collect();
+            let (program, arguments) = argv
+                .split_first()
+                .ok_or_else(|| Error::Spawn("its `command` is empty".to_owned()))?;
+            let mut command = Command::new(program);
+            command.args(arguments);
+            command
+        }
+        ExecutorKind::Tmux => {
+            return Err(Error::Spawn(
+                "executors of kind tmux are not supported by this version".to_owned(),
+            ));
+        }
+    };
+    command.env_clear();
+    command.envs(inherited(settings, node_env));
+    command.envs(&settings.env);
+    command.envs(given.variables());
+    Ok(command)
+}
+
+/// Says what the executor reads on stdin.
+pub fn stdin(settings: &ExecutorSettings, given: &Given) -> std::io::Result<std::process::Stdio> {
+    match settings.stdin {
+        StdinSource::None => Ok(std::process::Stdio::null()),
+        StdinSource::Prompt => crate::exec::stdin_from(given.prompt(settings).as_bytes()),
+    }
+}
+
+/// The node's own environment as far as `env_allow` lets it through, without ours and without what points git
+/// elsewhere.
+fn inherited(
+    settings: &ExecutorSettings,
+    node_env: &[(OsString, OsString)],
+) -> Vec<(OsString, OsString)> {
+    let mut allow = globset::GlobSetBuilder::new();
+    for glob in settings
+        .env_allow
+        .iter()
+        .filter_map(|glob| globset::Glob::new(glob).ok())
+    {
+        allow.add(glob);
+    }
+    let Ok(allow) = allow.build() else {
+        return Vec::new();
+    };
+    let is_ours = |name: &str| {
+        name.starts_with("DISPATCH_")
+            || name.starts_with("GIT_DISPATCH_")
+            || crate::git::process::redirects_git(name)
+    };
+    node_env
+        .iter()
+        .filter(|(name, _)| {
+            name.to_str()
+                .is_some_and(|name| allow.is_match(name) && !is_ours(name))
+        })
+        .cloned()
+        .collect()
+}
+
+/// Fills the placeholders of one argument in one pass; braces around anything else stay.
+fn fill(part: &str, given: &Given, settings: &ExecutorSettings) -> OsString {
+    let mut filled = OsString::new();
+    let mut rest = part;
+    while let Some(open) = rest.find('{') {
+        filled.push(&rest[..open]);
+        let after = &rest[open + 1..];
+        match after
+            .find('}')
+            .and_then(|close| Some((close, value(&after[..close], given, settings)?)))
+        {
+            Some((close, value)) => {
+                filled.push(value);
+                rest = &after[close + 1..];
+            }
+            None => {
+                filled.push("{");
+                rest = after;
+            }
+        }
+    }
+    filled.push(rest);
+    filled
+}
+
+fn value(name: &str, given: &Given, settings: &ExecutorSettings) -> Option<OsString> {
+    Some(match name {
+        "prompt" => given.prompt(settings).into(),
+        "prompt_file" => given.prompt_file.clone().into(),
+        "spec_file" => given.spec_file.clone().into(),
+        "result_file" => given.result_file.clone().into(),
+        "log_file" => given.log_file.clone().into(),
+        "model" => given.model(settings).into(),
+        "title" => given.title.clone().into(),
+        "task" => given.task.clone().into(),
+        "project" => given.project.clone().into(),
+        "id" => given.id.clone().into(),
+        "attempt" => given.attempt.to_string().into(),
+        "node" => given.node.clone().into(),
+        "priority" => given.priority.to_string().into(),
+        "branch" => given.branch.clone().into(),
+        "base" => given.base.clone().into(),
+        "target" => given.target.clone().into(),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> ExecutorSettings {
+        let file = "[executors.x]\nkind = \"command\"\ncommand = [\"x\"]\nmodel = { critical = \"opus\", default = \"sonnet\" }\n";
+        let loaded =
+            crate::config::load(&crate::config::Inputs::default().with_file("t", file)).unwrap();
+        loaded.config.executor("x").unwrap().clone()
+    }
+
+    #[test]
+    fn placeholders_are_filled_once_and_other_braces_stay() {
+        let given = Given {
+            title: "{task} $(x)".into(),
+            task: "p/a".into(),
+            ..Given::default()
+        };
+        let filled = |part: &str| fill(part, &given, &settings()).into_string().unwrap();
+        assert_eq!(filled("{title}"), "{task} $(x)");
+        assert_eq!(filled("a{task}b{task}"), "ap/abp/a");
+        assert_eq!(filled("{\"json\": {unknown} {"), "{\"json\": {unknown} {");
+    }
+
+    #[test]
+    fn the_model_goes_by_priority() {
+        let model = |priority| {
+            Given {
+                priority,
+                ..Given::default()
+            }
+            .model(&settings())
+        };
+        assert_eq!(
+            (model(0), model(1), model(9)),
+            ("opus".to_owned(), "sonnet".to_owned(), "sonnet".to_owned())
+        );
+    }
+
+    #[test]
+    fn what_points_git_elsewhere_is_not_inherited() {
+        let env = [
+            ("PATH", "/bin"),
+            ("GIT_DIR", "/x"),
+            ("DISPATCH_TASK", "other"),
+            ("GIT_DISPATCH_NODE", "n"),
+        ]
+        .map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        let kept: Vec<_> = inherited(&settings(), &env)
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(kept, [OsString::from("PATH")]);
+    }
+}

@@ -1,0 +1,218 @@
+//! A slot: a private clone that shares the node's objects and stays warm between tasks (DESIGN.md 1, 3).
+//!
+//! Owns its folder. Everything git keeps there but the index is made anew for each task, so nothing that an executor
+//! did to configuration, hooks, branches or locks outlives its task, nor runs in a git command of ours.
+
+pub mod harvest;
+pub mod record;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Error, Result};
+use crate::exec::{end_group, group_alive, start_time};
+use crate::git::repo::Identity;
+use crate::git::{Git, ObjectId, Repo};
+
+pub use record::SlotRecord;
+
+/// How long orphaned executors get after SIGTERM.
+const ORPHAN_GRACE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// A slot's folder: the clone, what the task is given, and its output, side by side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    root: PathBuf,
+}
+
+/// What a slot is made for.
+#[derive(Debug, Clone)]
+pub struct Setup<'a> {
+    /// The hub's address, for fetching.
+    pub origin: &'a str,
+    /// The task branch.
+    pub branch: &'a str,
+    /// Where the work starts.
+    pub base: ObjectId,
+    /// Globs of ignored files that stay.
+    pub keep_ignored: &'a [String],
+    /// Who commits, where the user's own configuration names nobody.
+    pub by: &'a Identity,
+}
+
+impl Slot {
+    /// Names the slot of that number below the node's folder.
+    pub fn at(work_dir: &Path, number: usize) -> Self {
+        Self {
+            root: work_dir.join(number.to_string()),
+        }
+    }
+
+    /// Its folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The clone that the executor works in.
+    pub fn clone_dir(&self) -> PathBuf {
+        self.root.join("clone")
+    }
+
+    /// What the task is given: spec, prompt, and the place for its own result.
+    pub fn task_dir(&self) -> PathBuf {
+        self.root.join("task")
+    }
+
+    /// The executor's output.
+    pub fn log_dir(&self) -> PathBuf {
+        self.root.join("log")
+    }
+
+    /// Points git(1) at the clone, explicitly: a `.git` that is gone must not make git look further up.
+    pub(super) fn git(&self) -> Git {
+        let clone = self.clone_dir();
+        Git::at(&clone.join(".git"), Some(&clone))
+    }
+
+    /// Brings the clone to the base of a new task: files that differ are rewritten, what the last task left is gone.
+    pub fn prepare(&self, repo: &Repo, setup: &Setup<'_>) -> Result<()> {
+        let clone = self.clone_dir();
+        fs::create_dir_all(&clone).map_err(|error| Error::slot(&clone, error))?;
+        for folder in [self.task_dir(), self.log_dir()] {
+            remove_all(&folder)?;
+            fs::create_dir_all(&folder).map_err(|error| Error::slot(&folder, error))?;
+        }
+        let kept_index = self.take_index();
+        self.make_git_dir(repo, setup, kept_index.as_deref())?;
+        if let Err(error) = self.check_out(setup) {
+            // An index that the last executor broke; without it every file is written.
+            if kept_index.is_none() {
+                return Err(error);
+            }
+            self.make_git_dir(repo, setup, None)?;
+            self.check_out(setup)?;
+        }
+        Ok(())
+    }
+
+    fn check_out(&self, setup: &Setup<'_>) -> Result<()> {
+        let base = setup.base.to_string();
+        self.git().check(&["reset", "--quiet", "--hard", &base])?;
+        // Twice `-f`: nested repositories that the last executor made go too.
+        let mut args = vec!["clean".to_owned(), "-ffdxq".to_owned()];
+        for glob in setup.keep_ignored {
+            args.extend(["-e".to_owned(), glob.clone()]);
+        }
+        self.git().check(&args)?;
+        Ok(())
+    }
+
+    /// Takes the index out of the old git folder: it knows which files need not be written again.
+    fn take_index(&self) -> Option<Vec<u8>> {
+        let index = self.clone_dir().join(".git/index");
+        let is_file = fs::symlink_metadata(&index).is_ok_and(|meta| meta.is_file());
+        is_file.then(|| fs::read(&index).ok()).flatten()
+    }
+
+    /// Makes the git folder anew, with nothing in it but what we put there.
+    pub(super) fn make_git_dir(
+        &self,
+        repo: &Repo,
+        setup: &Setup<'_>,
+        index: Option<&[u8]>,
+    ) -> Result<()> {
+        let git_dir = self.clone_dir().join(".git");
+        remove_all(&git_dir)?;
+        let failed = |error| Error::slot(&git_dir, error);
+        for folder in [
+            "objects/info",
+            "objects/pack",
+            "refs/heads",
+            "refs/tags",
+            "info",
+        ] {
+            fs::create_dir_all(git_dir.join(folder)).map_err(failed)?;
+        }
+        let objects = repo.common_dir().join("objects");
+        let mut alternates = objects.as_os_str().as_encoded_bytes().to_vec();
+        alternates.push(b'\n');
+        fs::write(git_dir.join("objects/info/alternates"), alternates).map_err(failed)?;
+        fs::write(
+            git_dir.join("HEAD"),
+            format!("ref: refs/heads/{}\n", setup.branch),
+        )
+        .map_err(failed)?;
+        self.write_config(setup)?;
+        if let Some(index) = index {
+            fs::write(git_dir.join("index"), index).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the clone's configuration from nothing.
+    pub(super) fn write_config(&self, setup: &Setup<'_>) -> Result<()> {
+        let path = self.clone_dir().join(".git/config");
+        let quoted = |text: &str| {
+            let escaped = text
+                .replace('\\', "\\\\")
+                .replace('"', "\\\"")
+                .replace('\n', "\\n");
+            format!("\"{escaped}\"")
+        };
+        let config = format!(
+            "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n\tlogallrefupdates = true\n\
+             [gc]\n\tauto = 0\n[remote \"origin\"]\n\turl = {}\n\tpushurl = {}\n\
+             \tfetch = +refs/heads/*:refs/remotes/origin/*\n[user]\n\tname = {}\n\temail = {}\n",
+            quoted(setup.origin),
+            quoted("no-push://the-node-publishes-what-is-committed-here"),
+            quoted(&setup.by.name),
+            quoted(&setup.by.email),
+        );
+        remove_all(&path)?;
+        fs::write(&path, config).map_err(|error| Error::slot(&path, error))
+    }
+}
+
+/// Ends what still works in a slot from an earlier start of the program. Says whether the slot may be used again: what
+/// cannot be told apart from somebody else's processes is not touched.
+pub fn end_orphans(record: &SlotRecord) -> Result<bool> {
+    let Some(group) = record.group else {
+        return Ok(true);
+    };
+    if !group_alive(group) {
+        return Ok(true);
+    }
+    let is_ours = record.started.is_some() && start_time(group) == record.started;
+    if !is_ours {
+        return Ok(false);
+    }
+    Ok(end_group(group, ORPHAN_GRACE).is_ok())
+}
+
+/// Moves a slot out of the way for good: something lives in it that we may not end.
+pub fn set_aside(folder: &Path) -> Result<()> {
+    let name = folder
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let free = (0..)
+        .map(|number| folder.with_file_name(format!("aside-{name}-{number}")))
+        .find(|path| fs::symlink_metadata(path).is_err());
+    match free {
+        Some(aside) => fs::rename(folder, aside).map_err(|error| Error::slot(folder, error)),
+        None => Ok(()),
+    }
+}
+
+/// Removes a file, a link or a folder; what is gone already is no error. A link is removed, never followed.
+pub(super) fn remove_all(path: &Path) -> Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(_) => Ok(()),
+    };
+    match removed {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::slot(path, error)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,166 @@
+//! Taking the work out of a slot: what is uncommitted is committed, and the result is brought into the node's
+//! repository and pinned there.
+//!
+//! Agents delete `.git`, leave locks and half-finished rebases behind, and plant configuration: the result is what
+//! HEAD resolves to, and no setting of theirs is in force while our git commands run in the slot.
+
+use std::fs;
+
+use super::{Setup, Slot, remove_all};
+use crate::executor::{Error, Result};
+use crate::git::refs::RefChange;
+use crate::git::{Git, ObjectId, Repo};
+
+/// What was taken out of a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Harvest {
+    /// The result, in the node's repository.
+    pub result: ObjectId,
+    /// Whether it descends from the base, as a result must.
+    pub descends: bool,
+}
+
+impl Slot {
+    /// Commits what is uncommitted under `message`, brings HEAD into `repo` and pins it as `pin`.
+    pub fn harvest(
+        &self,
+        repo: &Repo,
+        setup: &Setup<'_>,
+        message: &str,
+        pin: &str,
+    ) -> Result<Harvest> {
+        self.disarm(repo, setup)?;
+        self.commit_rest(setup, message)?;
+        let source = self.clone_dir().join(".git");
+        // The clone is only ever fetched from: nothing that it says is run here.
+        let spec = format!("+HEAD:{pin}");
+        let source = source.to_string_lossy().into_owned();
+        let args = [
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--no-recurse-submodules",
+            "--no-auto-maintenance",
+            "--refmap=",
+            "--",
+            &source,
+            &spec,
+        ];
+        repo.git()
+            .with_setting("core.fsync=committed")
+            .check(&args)?;
+        let result = repo.ref_value(pin).unwrap_or(setup.base);
+        Ok(Harvest {
+            result,
+            descends: repo.is_ancestor(setup.base, result),
+        })
+    }
+
+    /// Saves the work of an attempt that ended with its node; `None` where there is nothing beyond the base.
+    pub fn save(
+        &self,
+        repo: &Repo,
+        setup: &Setup<'_>,
+        message: &str,
+        pin: &str,
+    ) -> Option<ObjectId> {
+        let harvest = self.harvest(repo, setup, message, pin).ok()?;
+        if harvest.result == setup.base || !harvest.descends {
+            let _ = repo.change_refs(
+                &[RefChange::new(pin, Some(harvest.result), None)],
+                "git dispatch: nothing to keep",
+            );
+            return None;
+        }
+        Some(harvest.result)
+    }
+
+    /// Takes everything out of force that an executor may have planted in its git folder.
+    fn disarm(&self, repo: &Repo, setup: &Setup<'_>) -> Result<()> {
+        let git_dir = self.clone_dir().join(".git");
+        let is_dir = fs::symlink_metadata(&git_dir).is_ok_and(|meta| meta.is_dir());
+        let has_head = self.git_head_is_sound();
+        if !is_dir || !has_head {
+            // The files are still there: on a git folder made anew they become one commit on the base.
+            self.make_git_dir(repo, setup, None)?;
+            let base = setup.base.to_string();
+            self.git().check(&["reset", "--quiet", "--mixed", &base])?;
+            return Ok(());
+        }
+        for name in [
+            "hooks",
+            "info",
+            "index.lock",
+            "HEAD.lock",
+            "config.lock",
+            "config.worktree",
+            "commondir",
+        ] {
+            remove_all(&git_dir.join(name))?;
+        }
+        let objects = repo.common_dir().join("objects");
+        let alternates = git_dir.join("objects/info/alternates");
+        let mut text = objects.as_os_str().as_encoded_bytes().to_vec();
+        text.push(b'\n');
+        remove_all(&alternates)?;
+        fs::create_dir_all(git_dir.join("objects/info"))
+            .map_err(|error| Error::slot(&git_dir, error))?;
+        fs::write(&alternates, text).map_err(|error| Error::slot(&alternates, error))?;
+        self.write_config(setup)
+    }
+
+    fn git_head_is_sound(&self) -> bool {
+        let path = self.clone_dir().join(".git/HEAD");
+        let is_file = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file());
+        let text = if is_file {
+            fs::read_to_string(&path).unwrap_or_default()
+        } else {
+            String::new()
+        };
+        text.starts_with("ref: refs/") || ObjectId::from_hex(text.trim().as_bytes()).is_ok()
+    }
+
+    /// Commits what is uncommitted, untracked files that are not ignored included.
+    fn commit_rest(&self, setup: &Setup<'_>, message: &str) -> Result<()> {
+        let git: Git = self.git();
+        // A HEAD that points at nothing: the work is whatever lies there, on the base.
+        let head = git.run(&["rev-parse", "--verify", "--quiet", "HEAD^{commit}"], None)?;
+        if !head.is_success() {
+            let base = setup.base.to_string();
+            git.check(&["update-ref", "--no-deref", "HEAD", &base])?;
+        }
+        let status = git.run(
+            &["status", "--porcelain=v1", "-z", "--untracked-files=all"],
+            None,
+        )?;
+        if status.is_success() && status.stdout.is_empty() {
+            return Ok(());
+        }
+        if !status.is_success() {
+            // An index that is broken beyond reading.
+            remove_all(&self.clone_dir().join(".git/index"))?;
+        }
+        git.check(&["add", "--all", "--", "."])?;
+        let git = git
+            .with_env("GIT_AUTHOR_NAME", setup.by.name.as_str())
+            .with_env("GIT_AUTHOR_EMAIL", setup.by.email.as_str())
+            .with_env("GIT_COMMITTER_NAME", setup.by.name.as_str())
+            .with_env("GIT_COMMITTER_EMAIL", setup.by.email.as_str());
+        // What is staged may come to nothing (only modes that the file system does not know): no commit then.
+        if !git
+            .run(&["diff", "--cached", "--quiet"], None)?
+            .is_success()
+        {
+            git.check(&[
+                "commit",
+                "--quiet",
+                "--no-verify",
+                "--no-gpg-sign",
+                "-m",
+                message,
+            ])?;
+        }
+        Ok(())
+    }
+}

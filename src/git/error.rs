@@ -1,0 +1,168 @@
+//! What can go wrong with git and a repository.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::task::text::escaped;
+
+/// The result of a git operation.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A failure of git(1), of the repository, or of the way to the remote.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum Error {
+    /// git(1) could not be started.
+    #[error("git could not be started")]
+    #[diagnostic(
+        code(dispatch::git::not_installed),
+        help("install git 2.39 or newer and see that it is on the PATH")
+    )]
+    NotInstalled(#[source] std::io::Error),
+    /// git(1) said no.
+    #[error("`git {command}` failed{}: {}", exit_text(*.code), escaped(.stderr.trim()))]
+    #[diagnostic(
+        code(dispatch::git::failed),
+        help(
+            "run the command by hand to see more; what was begun is taken up again when the same command is given again"
+        )
+    )]
+    Failed {
+        /// The subcommand and its arguments, shortened.
+        command: String,
+        /// The exit code, if it was not ended by a signal.
+        code: Option<i32>,
+        /// What it wrote to standard error.
+        stderr: String,
+    },
+    /// git(1) took longer than it may.
+    #[error("`git {command}` did not end within {} s", .after.as_secs_f32())]
+    #[diagnostic(
+        code(dispatch::git::timeout),
+        help("is the remote reachable? `sync_timeout` in git-dispatch.toml bounds the wait")
+    )]
+    TimedOut {
+        /// The subcommand and its arguments, shortened.
+        command: String,
+        /// The deadline that passed.
+        after: Duration,
+    },
+    /// The remote did not answer, or not with what was asked.
+    #[error("the hub `{}` does not answer: {}", escaped(.remote), escaped(.detail.trim()))]
+    #[diagnostic(
+        code(dispatch::hub::unreachable),
+        help(
+            "check the network and your access with `git ls-remote`; nothing was changed, so the same command can be given again"
+        )
+    )]
+    Unreachable {
+        /// The remote's name or URL.
+        remote: String,
+        /// What git said.
+        detail: String,
+    },
+    /// The branch that results go to is not there.
+    #[error("the target branch `{}` does not exist on the hub", escaped(.branch))]
+    #[diagnostic(
+        code(dispatch::hub::no_target),
+        help(
+            "push a first commit to it, or name another with `target` in git-dispatch.toml or `git config dispatch.target`"
+        )
+    )]
+    NoTarget {
+        /// The branch.
+        branch: String,
+    },
+    /// Not inside a repository.
+    #[error("`{}` is not in a git repository", .path.display())]
+    #[diagnostic(
+        code(dispatch::repo::not_found),
+        help(
+            "go into a clone of your project, or name it with `-C DIR`; `git dispatch demo` works anywhere"
+        )
+    )]
+    NotARepository {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The repository cannot be used, for a reason that git has.
+    #[error("the repository `{}` cannot be opened: {detail}", .path.display())]
+    #[diagnostic(code(dispatch::repo::unusable), help("`git status` there says more"))]
+    Unusable {
+        /// The repository.
+        path: PathBuf,
+        /// The reason.
+        detail: String,
+    },
+    /// The repository keeps its refs in a format that gix cannot read.
+    #[error("the repository `{}` keeps its refs as `{format}`, which git-dispatch does not read yet", .path.display())]
+    #[diagnostic(
+        code(dispatch::repo::ref_storage),
+        help(
+            "use a clone with `files` refs: `git clone --ref-format=files`, or `git refs migrate --ref-format=files`"
+        )
+    )]
+    RefStorage {
+        /// The repository.
+        path: PathBuf,
+        /// The format's name.
+        format: String,
+    },
+    /// An object or a ref could not be read or written.
+    #[error("{what}: {detail}")]
+    #[diagnostic(
+        code(dispatch::repo::storage),
+        help("`git fsck` says whether the repository is sound; is the disk full?")
+    )]
+    Storage {
+        /// What was tried.
+        what: String,
+        /// The causes, joined.
+        detail: String,
+    },
+    /// A file beside the repository could not be read or written.
+    #[error("`{}`: {source}", .path.display())]
+    #[diagnostic(code(dispatch::repo::file), help("check permissions and free space"))]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The work was interrupted by a signal.
+    #[error("interrupted")]
+    #[diagnostic(
+        code(dispatch::interrupted),
+        help("give the same command again to go on")
+    )]
+    Interrupted,
+}
+
+fn exit_text(code: Option<i32>) -> String {
+    code.map_or_else(
+        || " (ended by a signal)".to_owned(),
+        |code| format!(" (exit {code})"),
+    )
+}
+
+impl Error {
+    /// Wraps an error of gix with what was tried.
+    pub fn storage(what: impl Into<String>, error: &gix::Error) -> Self {
+        Self::Storage {
+            what: what.into(),
+            detail: escaped(&error.to_string()).to_string(),
+        }
+    }
+
+    /// Wraps an error of the file system with the path concerned.
+    pub fn file(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Self::File {
+            path: path.into(),
+            source,
+        }
+    }
+
+    /// Says whether the hub's not answering is the cause: then a later try may do better.
+    pub const fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::TimedOut { .. })
+    }
+}

@@ -1,0 +1,197 @@
+//! Merging two commits into a tree, in memory, with git's answer.
+//!
+//! Owns the decision of who merges. Where the two sides touch different paths and no rename of one side can reach
+//! into the other, the answer follows from the trees alone and gix writes it; everything else is asked of
+//! `git merge-tree`, whose answer is the right one by definition (FACTS.md, "Merging").
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gix::ObjectId;
+use gix::bstr::{BString, ByteSlice};
+use gix::diff::tree_with_rewrites::Change;
+use gix::object::tree::EntryMode;
+
+use super::error::{Error, Result};
+use super::porcelain;
+use super::repo::Repo;
+
+/// What came of a merge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Merged {
+    /// The tree; it holds conflict markers where there are conflicts.
+    pub tree: ObjectId,
+    /// The paths that conflict, each with the kind of conflict; empty for a clean merge.
+    pub conflicts: Vec<(String, String)>,
+}
+
+/// What one side did to the paths that it touched: the new entry, or `None` for a deletion.
+struct Side {
+    changes: BTreeMap<BString, Option<(EntryMode, ObjectId)>>,
+    adds: bool,
+    deletes: bool,
+}
+
+impl Repo {
+    /// Merges `theirs` into `ours` and writes the tree. The attributes that count are those of `ours`.
+    pub fn merge(&self, ours: ObjectId, theirs: ObjectId) -> Result<Merged> {
+        match self.merge_apart(ours, theirs)? {
+            Some(tree) => Ok(Merged {
+                tree,
+                conflicts: Vec::new(),
+            }),
+            None => self.merge_by_git(ours, theirs),
+        }
+    }
+
+    /// Merges sides that have nothing to do with each other; `None` where that is not certain.
+    fn merge_apart(&self, ours: ObjectId, theirs: ObjectId) -> Result<Option<ObjectId>> {
+        let failed = |error: gix::Error| Error::storage("cannot merge", &error);
+        let Ok(bases) = self.gix.merge_bases_many(ours, &[theirs]) else {
+            return Ok(None);
+        };
+        // Several bases have to be merged into a virtual one first: git's business.
+        let [base] = bases.as_slice() else {
+            return Ok(None);
+        };
+        let base = base.detach();
+        let (our_side, their_side) = (self.side(base, ours)?, self.side(base, theirs)?);
+        if !are_apart(&our_side, &their_side) {
+            return Ok(None);
+        }
+        let tree = self
+            .gix
+            .find_object(ours)
+            .and_then(gix::Object::peel_to_tree)
+            .map_err(failed)?;
+        let mut editor = self.gix.edit_tree(tree.id).map_err(failed)?;
+        for (path, entry) in &their_side.changes {
+            match entry {
+                Some((mode, id)) => editor
+                    .upsert(path.as_bstr(), mode.kind(), *id)
+                    .map_err(failed)?,
+                None => editor.remove(path.as_bstr()).map_err(failed)?,
+            };
+        }
+        Ok(Some(editor.write().map_err(failed)?.detach()))
+    }
+
+    fn side(&self, base: ObjectId, tip: ObjectId) -> Result<Side> {
+        let failed = |error: gix::Error| Error::storage("cannot compare trees", &error);
+        let tree = |id| {
+            self.gix
+                .find_object(id)
+                .and_then(gix::Object::peel_to_tree)
+                .map_err(failed)
+        };
+        let options = gix::diff::Options::default();
+        let changes = self
+            .gix
+            .diff_tree_to_tree(&tree(base)?, &tree(tip)?, options)
+            .map_err(failed)?;
+        let mut side = Side {
+            changes: BTreeMap::new(),
+            adds: false,
+            deletes: false,
+        };
+        for change in changes {
+            if change.entry_mode().is_tree() {
+                continue;
+            }
+            match change {
+                Change::Addition {
+                    location,
+                    entry_mode,
+                    id,
+                    ..
+                } => {
+                    side.adds = true;
+                    side.changes.insert(location, Some((entry_mode, id)));
+                }
+                Change::Deletion { location, .. } => {
+                    side.deletes = true;
+                    // A file that becomes a folder, or the reverse, is listed twice under one path.
+                    side.changes.entry(location).or_insert(None);
+                }
+                Change::Modification {
+                    location,
+                    entry_mode,
+                    id,
+                    ..
+                } => {
+                    side.changes.insert(location, Some((entry_mode, id)));
+                }
+                Change::Rewrite { .. } => {
+                    return Err(Error::Storage {
+                        what: "cannot compare trees".to_owned(),
+                        detail: "renames were tracked although switched off".to_owned(),
+                    });
+                }
+            }
+        }
+        Ok(side)
+    }
+
+    fn merge_by_git(&self, ours: ObjectId, theirs: ObjectId) -> Result<Merged> {
+        let (ours, theirs) = (ours.to_string(), theirs.to_string());
+        // Without it the attributes of whatever happens to be checked out would decide (git 2.41 and newer listen).
+        let git = self.git().with_env("GIT_ATTR_SOURCE", &ours);
+        let args = [
+            "merge-tree",
+            "--write-tree",
+            "-z",
+            "--name-only",
+            "--messages",
+            &ours,
+            &theirs,
+        ];
+        let output = git.run(&args, None)?;
+        match (output.code, porcelain::merge_tree(&output.stdout)) {
+            (Some(0), Some(merge)) => Ok(Merged {
+                tree: merge.tree,
+                conflicts: Vec::new(),
+            }),
+            (Some(1), Some(merge)) => Ok(Merged {
+                tree: merge.tree,
+                conflicts: merge.conflicts,
+            }),
+            (code, _) => Err(Error::Failed {
+                command: args.join(" "),
+                code,
+                stderr: output.stderr,
+            }),
+        }
+    }
+}
+
+/// Says whether no change of one side can have to do with one of the other.
+///
+/// The paths must differ, and none may be a folder of another. A rename matters only where its source or its
+/// destination is touched by the other side (then the paths meet), or where a folder was renamed and the other side
+/// adds files to it: so a side that both deletes and adds needs the other to add nothing.
+fn are_apart(ours: &Side, theirs: &Side) -> bool {
+    let renames_reach = |one: &Side, other: &Side| one.adds && one.deletes && other.adds;
+    if renames_reach(ours, theirs) || renames_reach(theirs, ours) {
+        return false;
+    }
+    let (few, many) = if ours.changes.len() < theirs.changes.len() {
+        (ours, theirs)
+    } else {
+        (theirs, ours)
+    };
+    let paths: BTreeSet<&[u8]> = many.changes.keys().map(|path| path.as_slice()).collect();
+    few.changes.keys().all(|path| {
+        let own_folders = path
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte == b'/')
+            .map(|(at, _)| &path[..at]);
+        let below = [path.as_slice(), b"/"].concat();
+        let has_below = paths
+            .range(below.as_slice()..)
+            .next()
+            .is_some_and(|next| next.starts_with(&below));
+        !paths.contains(path.as_slice())
+            && !has_below
+            && !own_folders.into_iter().any(|folder| paths.contains(folder))
+    })
+}

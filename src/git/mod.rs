@@ -1,0 +1,21 @@
+//! git: the one door to git(1), and gix for objects and local refs.
+//!
+//! Owns how a repository is opened, read and written, and how a remote is spoken to. Knows nothing of tasks: names of
+//! refs, formats of messages and what a value means belong to `hub`.
+
+pub mod diff;
+pub mod error;
+pub mod merge;
+pub mod notes;
+pub mod objects;
+pub mod porcelain;
+pub mod process;
+pub mod refs;
+pub mod remote;
+pub mod repo;
+pub mod worktree;
+
+pub use error::{Error, Result};
+pub use gix::ObjectId;
+pub use process::Git;
+pub use repo::Repo;

@@ -1,0 +1,107 @@
+//! Git notes as a map from objects to texts, kept in a tree.
+//!
+//! Owns the fan-out: notes are written with one level (`ab/cdef…`) and read at any. What a note says is `hub`'s.
+
+use std::collections::HashMap;
+
+use gix::ObjectId;
+use gix::bstr::ByteSlice;
+use gix::object::tree::EntryKind;
+
+use super::error::{Error, Result};
+use super::repo::Repo;
+
+impl Repo {
+    /// Maps each annotated object to its note's blob, for the notes commit `tip`.
+    pub fn notes(&self, tip: ObjectId) -> HashMap<ObjectId, ObjectId> {
+        let mut found = HashMap::new();
+        let Some(commit) = self.commit(tip) else {
+            return found;
+        };
+        self.walk_notes(commit.tree, String::new(), &mut found);
+        found
+    }
+
+    fn walk_notes(&self, tree: ObjectId, prefix: String, found: &mut HashMap<ObjectId, ObjectId>) {
+        let Ok(tree) = self.gix.find_tree(tree) else {
+            return;
+        };
+        for entry in tree.iter().filter_map(std::result::Result::ok) {
+            let Ok(name) = entry.filename().to_str() else {
+                continue;
+            };
+            let path = format!("{prefix}{name}");
+            if path.len() > 64 || !name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                continue;
+            }
+            if entry.mode().is_tree() {
+                self.walk_notes(entry.object_id(), path, found);
+            } else if let Ok(id) = ObjectId::from_hex(path.as_bytes()) {
+                found.insert(id, entry.object_id());
+            }
+        }
+    }
+
+    /// Returns the text of the note on `object`, if there is one.
+    pub fn note(&self, tip: ObjectId, object: ObjectId) -> Option<Vec<u8>> {
+        let tree = self.gix.find_object(tip).ok()?.peel_to_tree().ok()?;
+        let hex = object.to_string();
+        for path in note_paths(&hex) {
+            if let Some(entry) = tree.lookup_entry_by_path(&path).ok().flatten()
+                && entry.mode().is_blob()
+            {
+                return self.blob(entry.object_id());
+            }
+        }
+        None
+    }
+
+    /// Writes a tree with `texts` set on top of the notes of `tip`, replacing what stood on those objects.
+    pub fn write_notes(
+        &self,
+        tip: Option<ObjectId>,
+        texts: &[(ObjectId, Vec<u8>)],
+    ) -> Result<ObjectId> {
+        let failed = |error: gix::Error| Error::storage("cannot write notes", &error);
+        let old = match tip {
+            Some(tip) => {
+                self.gix
+                    .find_object(tip)
+                    .map_err(failed)?
+                    .peel_to_tree()
+                    .map_err(failed)?
+                    .id
+            }
+            None => ObjectId::empty_tree(self.gix.object_hash()),
+        };
+        let mut editor = self.gix.edit_tree(old).map_err(failed)?;
+        for (object, text) in texts {
+            let blob = self.write_blob(text)?;
+            let hex = object.to_string();
+            // Another fan-out that somebody's git wrote would hold the same note twice.
+            for path in note_paths(&hex)
+                .into_iter()
+                .filter(|path| path.matches('/').count() != 1)
+            {
+                editor.remove(path.as_str()).map_err(failed)?;
+            }
+            editor
+                .upsert(
+                    format!("{}/{}", &hex[..2], &hex[2..]),
+                    EntryKind::Blob,
+                    blob,
+                )
+                .map_err(failed)?;
+        }
+        Ok(editor.write().map_err(failed)?.detach())
+    }
+}
+
+/// The paths at which a note may stand: one level of fan-out first, since that is what we write.
+fn note_paths(hex: &str) -> [String; 3] {
+    [
+        format!("{}/{}", &hex[..2], &hex[2..]),
+        hex.to_owned(),
+        format!("{}/{}/{}", &hex[..2], &hex[2..4], &hex[4..]),
+    ]
+}

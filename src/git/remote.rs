@@ -1,0 +1,178 @@
+//! The way to a remote: push with leases, fetch with exact refspecs, list refs.
+//!
+//! Owns the flags of these commands. Which refs, and what an answer means for a task, is `hub`'s.
+
+use std::time::Duration;
+
+use super::error::{Error, Result};
+use super::porcelain::{self, PushLine};
+use super::refs::RefChange;
+use super::repo::Repo;
+use gix::ObjectId;
+
+/// A remote to speak to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// Its name in the configuration, for people.
+    pub name: String,
+    /// Where to fetch from. The URL, not the name, is given to git: settings such as `remote.<name>.mirror` or
+    /// `remote.<name>.push` must not change what is pushed.
+    pub url: String,
+    /// Where to push to.
+    pub push_url: String,
+}
+
+impl Repo {
+    /// Reads a remote's addresses; `None` where there is no such remote.
+    pub fn remote(&self, name: &str) -> Option<Remote> {
+        let url = self.config_string(&format!("remote.{name}.url"))?;
+        let push_url = self
+            .config_string(&format!("remote.{name}.pushurl"))
+            .unwrap_or_else(|| url.clone());
+        Some(Remote {
+            name: name.to_owned(),
+            url,
+            push_url,
+        })
+    }
+
+    /// Pushes the changes, each under a lease on its old value, and returns git's line for each ref that it names.
+    /// Neither the exit status nor a message says what was done: only these lines do, and reading again.
+    pub fn push(
+        &self,
+        remote: &Remote,
+        changes: &[RefChange],
+        atomic: bool,
+        deadline: Duration,
+    ) -> Result<Vec<PushLine>> {
+        let mut args: Vec<String> = [
+            "push",
+            "--porcelain",
+            "--no-verify",
+            "--no-follow-tags",
+            "--no-signed",
+            "--recurse-submodules=no",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        if atomic {
+            args.push("--atomic".to_owned());
+        }
+        let hex = |id: Option<ObjectId>| id.map(|id| id.to_string()).unwrap_or_default();
+        for change in changes {
+            args.push(format!(
+                "--force-with-lease={}:{}",
+                change.name,
+                hex(change.old)
+            ));
+        }
+        args.push("--".to_owned());
+        args.push(remote.push_url.clone());
+        // Never a `+`: it would switch the lease off.
+        args.extend(
+            changes
+                .iter()
+                .map(|change| format!("{}:{}", hex(change.new), change.name)),
+        );
+        let output = self
+            .git()
+            .with_deadline(deadline)
+            // A server that knows no push options refuses a push that carries one.
+            .with_setting("push.pushOption=")
+            .with_setting("push.useForceIfIncludes=false")
+            .with_setting("push.negotiate=false")
+            .run(&args, None)?;
+        let lines = porcelain::push_lines(&output.stdout);
+        if lines.is_empty() && !output.is_success() {
+            return Err(Error::Unreachable {
+                remote: remote.name.clone(),
+                detail: output.stderr,
+            });
+        }
+        Ok(lines)
+    }
+
+    /// Fetches the refspecs (each with its `+`, into refs of our own), prunes what is gone, and touches nothing else.
+    pub fn fetch(&self, remote: &Remote, refspecs: &[String], deadline: Duration) -> Result<()> {
+        let mut args: Vec<String> = [
+            "fetch",
+            "--quiet",
+            "--force",
+            "--prune",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--no-recurse-submodules",
+            "--no-auto-maintenance",
+            "--refmap=",
+            "--",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        args.push(remote.url.clone());
+        args.extend(refspecs.iter().cloned());
+        let git = self
+            .git()
+            .with_deadline(deadline)
+            .with_setting("fetch.pruneTags=false");
+        let output = git.run(&args, None)?;
+        if output.is_success() {
+            return Ok(());
+        }
+        Err(Error::Unreachable {
+            remote: remote.name.clone(),
+            detail: output.stderr,
+        })
+    }
+
+    /// Lists the refs of a remote that match the patterns, each an exact name.
+    pub fn ls_remote(
+        &self,
+        remote: &Remote,
+        names: &[String],
+        deadline: Duration,
+    ) -> Result<Vec<(String, ObjectId)>> {
+        let mut args = vec![
+            "ls-remote".to_owned(),
+            "--quiet".to_owned(),
+            "--".to_owned(),
+            remote.url.clone(),
+        ];
+        args.extend(names.iter().cloned());
+        let output = self.git().with_deadline(deadline).run(&args, None)?;
+        if !output.is_success() {
+            return Err(Error::Unreachable {
+                remote: remote.name.clone(),
+                detail: output.stderr,
+            });
+        }
+        let mut found = porcelain::ref_lines(&output.stdout);
+        // A pattern matches the ends of names: `refs/heads/main` also `refs/x/refs/heads/main`.
+        found.retain(|(name, _)| names.contains(name));
+        Ok(found)
+    }
+
+    /// Returns the branch that the remote's HEAD points to, if it says.
+    pub fn remote_head(&self, remote: &Remote, deadline: Duration) -> Result<Option<String>> {
+        let args = [
+            "ls-remote",
+            "--quiet",
+            "--symref",
+            "--",
+            &remote.url,
+            "HEAD",
+        ];
+        let output = self.git().with_deadline(deadline).run(&args, None)?;
+        if !output.is_success() {
+            return Err(Error::Unreachable {
+                remote: remote.name.clone(),
+                detail: output.stderr,
+            });
+        }
+        let text = output.text();
+        let head = text.lines().find_map(|line| {
+            line.strip_prefix("ref: refs/heads/")?
+                .strip_suffix("\tHEAD")
+        });
+        Ok(head.map(str::to_owned))
+    }
+}

@@ -1,0 +1,193 @@
+//! A repository: where it is, who commits in it, and how to reach git(1) for it.
+//!
+//! Owns discovery and identity. Objects, refs and merges are methods of [`Repo`] in files of their own.
+
+use std::path::{Path, PathBuf};
+
+use gix::bstr::ByteSlice;
+
+use super::error::{Error, Result};
+use super::process::Git;
+use crate::ambient::Ambient;
+use crate::exec::cancel::Cancel;
+
+/// A handle on one repository; cheap to clone and to send to another thread.
+#[derive(Clone)]
+pub struct Repo {
+    pub(super) gix: gix::Repository,
+    git_dir: PathBuf,
+    common_dir: PathBuf,
+    work_tree: Option<PathBuf>,
+    cancel: Cancel,
+}
+
+/// Who writes commits: name and address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The name.
+    pub name: String,
+    /// The mail address.
+    pub email: String,
+}
+
+impl Repo {
+    /// Finds the repository that `start` is in, as git does: `GIT_DIR` first, which `git --git-dir=X dispatch` sets.
+    pub fn discover(start: &Path, ambient: &Ambient) -> Result<Self> {
+        let not_found = || Error::NotARepository {
+            path: start.to_owned(),
+        };
+        let git_dir = match ambient.var("GIT_DIR") {
+            Some(git_dir) => start.join(git_dir),
+            None => {
+                gix::discover::upwards(start)
+                    .map_err(|_| not_found())?
+                    .0
+                    .into_repository_and_work_tree_directories()
+                    .0
+            }
+        };
+        Self::open(&git_dir).map_err(|error| match error {
+            Error::Unusable { .. } if !git_dir.exists() => not_found(),
+            other => other,
+        })
+    }
+
+    /// Opens the repository at `git_dir` or at a folder that holds `.git`.
+    pub fn open(git_dir: &Path) -> Result<Self> {
+        let unusable = |detail: String| Error::Unusable {
+            path: git_dir.to_owned(),
+            detail,
+        };
+        let mut gix = gix::open(git_dir).map_err(|error| unusable(error.to_string()))?;
+        let config = gix.config_snapshot();
+        if let Some(format) = config
+            .string("extensions.refStorage")
+            .filter(|format| format.as_bstr() != "files")
+        {
+            // gix opens such a repository and shows no refs at all: an empty queue would be a lie.
+            return Err(Error::RefStorage {
+                path: git_dir.to_owned(),
+                format: format.to_string(),
+            });
+        }
+        drop(config);
+        gix.object_cache_size_if_unset(16 * 1024 * 1024);
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let tidy = |path: &Path| path.canonicalize().unwrap_or_else(|_| absolute(path));
+        Ok(Self {
+            git_dir: tidy(gix.git_dir()),
+            common_dir: tidy(gix.common_dir()),
+            work_tree: gix.workdir().map(tidy),
+            gix,
+            cancel: Cancel::new(),
+        })
+    }
+
+    /// Makes every git command of this repository end once `cancel` is raised.
+    pub fn with_cancel(mut self, cancel: Cancel) -> Self {
+        self.cancel = cancel;
+        self
+    }
+
+    /// The folder that all worktrees of the repository share.
+    pub fn common_dir(&self) -> &Path {
+        &self.common_dir
+    }
+
+    /// This worktree's own git folder.
+    pub fn git_dir(&self) -> &Path {
+        &self.git_dir
+    }
+
+    /// The checkout, unless the repository is bare.
+    pub fn work_tree(&self) -> Option<&Path> {
+        self.work_tree.as_deref()
+    }
+
+    /// The folder that gives the repository its name: its checkout's, or its own without `.git`.
+    pub fn folder_name(&self) -> String {
+        let named = match self.common_dir.file_name() {
+            Some(name) if name == ".git" => self.common_dir.parent().and_then(Path::file_name),
+            other => other,
+        };
+        let name = named
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        name.strip_suffix(".git").unwrap_or(&name).to_owned()
+    }
+
+    /// Points git(1) at the repository without a checkout: for everything but the checkout itself.
+    pub fn git(&self) -> Git {
+        Git::at(&self.common_dir, None).with_cancel(self.cancel.clone())
+    }
+
+    /// Points git(1) at a worktree of the repository.
+    pub fn git_at(&self, git_dir: &Path, work_tree: &Path) -> Git {
+        Git::at(git_dir, Some(work_tree)).with_cancel(self.cancel.clone())
+    }
+
+    /// Says whether history is cut off here: then merge bases cannot be trusted.
+    pub fn is_shallow(&self) -> bool {
+        self.gix.is_shallow().unwrap_or(false)
+    }
+
+    /// Returns the configured identity for commits, if name and address are both known.
+    pub fn identity(&self) -> Option<Identity> {
+        let signature = self.gix.committer()?.ok()?;
+        let (name, email) = (signature.name.to_string(), signature.email.to_string());
+        (!name.is_empty() && !email.is_empty()).then_some(Identity { name, email })
+    }
+
+    /// Returns a text from the repository's configuration, system and user files included.
+    pub fn config_string(&self, key: &str) -> Option<String> {
+        self.gix
+            .config_snapshot()
+            .string(key)
+            .map(|value| value.to_string())
+    }
+
+    /// Lists `(key, value, scope)` of every setting below `section`, weakest first, in git's spelling.
+    pub fn config_section(&self, section: &str) -> Vec<(String, String, String)> {
+        let snapshot = self.gix.config_snapshot();
+        let mut found = Vec::new();
+        for part in snapshot.sections_by_name(section).into_iter().flatten() {
+            let scope = format!("{:?}", part.meta().source).to_lowercase();
+            let prefix = match part.header().subsection_name() {
+                Some(sub) => format!("{section}.{sub}"),
+                None => section.to_owned(),
+            };
+            // A value may stand several times under one key, and each stands for one item of a list.
+            let mut names: Vec<String> = Vec::new();
+            for name in part.body().value_names() {
+                let name = name.to_string();
+                if !names.iter().any(|known| known.eq_ignore_ascii_case(&name)) {
+                    names.push(name);
+                }
+            }
+            for name in names {
+                for value in part.body().values(name.as_str()) {
+                    found.push((format!("{prefix}.{name}"), value.to_string(), scope.clone()));
+                }
+            }
+        }
+        found
+    }
+
+    /// Lists the names of the configured remotes.
+    pub fn remote_names(&self) -> Vec<String> {
+        self.gix
+            .remote_names()
+            .into_iter()
+            .map(|name| name.to_string())
+            .collect()
+    }
+
+    /// Returns the full name of the branch that is checked out here, unless HEAD is detached.
+    pub fn head_branch(&self) -> Option<String> {
+        self.gix
+            .head_name()
+            .ok()
+            .flatten()
+            .map(|name| name.as_bstr().to_string())
+    }
+}

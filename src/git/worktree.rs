@@ -1,0 +1,74 @@
+//! Checkouts of this repository that must follow a branch which we move.
+//!
+//! Owns the care for the user's working tree: it is changed only where nothing of theirs is in the way.
+
+use std::path::{Path, PathBuf};
+
+use gix::ObjectId;
+
+use super::error::Result;
+use super::porcelain;
+use super::process::Git;
+use super::repo::Repo;
+
+impl Repo {
+    /// Finds the checkout that has the branch (a full name) checked out, if one has.
+    pub fn checkout_of(&self, branch: &str) -> Result<Option<PathBuf>> {
+        let output = self
+            .git()
+            .check(&["worktree", "list", "--porcelain", "-z"])?;
+        let found = porcelain::worktrees(&output.stdout)
+            .into_iter()
+            .find(|worktree| !worktree.bare && worktree.branch.as_deref() == Some(branch));
+        Ok(found
+            .map(|worktree| PathBuf::from(worktree.path))
+            .filter(|path| path.is_dir()))
+    }
+
+    /// Says whether moving the checkout from `old` to `new` would leave everything there that is the user's: changed
+    /// files, staged changes and untracked files in the way all say no.
+    pub fn checkout_can_follow(
+        &self,
+        checkout: &Path,
+        old: ObjectId,
+        new: ObjectId,
+    ) -> Result<bool> {
+        let git = Checkout::at(self, checkout)?;
+        git.refresh()?;
+        git.read_tree(old, new, true)
+    }
+
+    /// Moves files and index of a checkout from `old` to `new`; its branch must have been moved already. Says whether
+    /// it could be done.
+    pub fn checkout_follow(&self, checkout: &Path, old: ObjectId, new: ObjectId) -> Result<bool> {
+        let git = Checkout::at(self, checkout)?;
+        git.refresh()?;
+        git.read_tree(old, new, false)
+    }
+}
+
+struct Checkout(Git);
+
+impl Checkout {
+    fn at(repo: &Repo, checkout: &Path) -> Result<Self> {
+        let worktree = Repo::open(checkout)?;
+        Ok(Self(repo.git_at(worktree.git_dir(), checkout)))
+    }
+
+    /// Without it, files whose times changed would look changed.
+    fn refresh(&self) -> Result<()> {
+        self.0
+            .run(&["update-index", "-q", "--refresh"], None)
+            .map(drop)
+    }
+
+    fn read_tree(&self, old: ObjectId, new: ObjectId, dry_run: bool) -> Result<bool> {
+        let (old, new) = (old.to_string(), new.to_string());
+        let mut args = vec!["read-tree", "-m", "-u"];
+        if dry_run {
+            args.push("-n");
+        }
+        args.extend([old.as_str(), new.as_str()]);
+        Ok(self.0.run(&args, None)?.is_success())
+    }
+}

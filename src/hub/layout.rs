@@ -1,0 +1,224 @@
+//! The map of refs (DESIGN.md 2): the only place where one of our ref names is spelled.
+//!
+//! Owns names in both directions; what the refs hold is `format`'s.
+
+use crate::task::{Name, TaskName};
+
+/// Where shared refs stand: the configured prefixes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    prefix: String,
+    branch_prefix: String,
+}
+
+/// The prefix of local refs that nobody else ever sees.
+const LOCAL: &str = "refs/dispatch-local/";
+
+impl Layout {
+    /// The prefix that is not moved: notes then stand below `refs/notes/`, where `git log --notes` looks.
+    pub const DEFAULT_PREFIX: &'static str = "refs/dispatch/";
+
+    /// Makes the map for the configured prefixes, both ending in `/`.
+    pub fn new(prefix: &str, branch_prefix: &str) -> Self {
+        Self {
+            prefix: prefix.to_owned(),
+            branch_prefix: branch_prefix.to_owned(),
+        }
+    }
+
+    /// The chain of specs.
+    pub fn queue(&self) -> String {
+        format!("{}queue", self.prefix)
+    }
+
+    /// Says whether every clone mirrors the shared ref.
+    pub fn is_mirrored(&self, name: &str) -> bool {
+        self.mirror_prefixes()
+            .iter()
+            .any(|prefix| name.starts_with(prefix.as_str()))
+    }
+
+    /// Says whether a ref stands below the configured prefix.
+    pub fn is_ours(&self, name: &str) -> bool {
+        name.starts_with(&self.prefix)
+    }
+
+    /// What all claim refs begin with.
+    pub fn claims(&self) -> String {
+        format!("{}claims/", self.prefix)
+    }
+
+    /// The claim chain of a task.
+    pub fn claim(&self, task: &TaskName) -> String {
+        format!("{}{task}", self.claims())
+    }
+
+    /// Reads the task back from the name of its claim ref.
+    pub fn task_of_claim(&self, name: &str) -> Option<TaskName> {
+        TaskName::parse(name.strip_prefix(&self.claims())?).ok()
+    }
+
+    /// What all node records begin with.
+    pub fn nodes(&self) -> String {
+        format!("{}nodes/", self.prefix)
+    }
+
+    /// The record and heartbeat of a node.
+    pub fn node(&self, node: &Name) -> String {
+        format!("{}{node}", self.nodes())
+    }
+
+    /// Work of an attempt that was fenced off or went stale.
+    pub fn attempt(&self, task: &TaskName, attempt: u32, node: &str) -> String {
+        format!("{}attempts/{task}/{attempt}-{node}", self.prefix)
+    }
+
+    /// The seals.
+    pub fn sealed(&self) -> String {
+        format!("{}-sealed", self.notes())
+    }
+
+    /// The reports of collects.
+    pub fn reports(&self) -> String {
+        format!("{}-reports", self.notes())
+    }
+
+    /// The status notes of one writer.
+    pub fn status(&self, writer: &Name) -> String {
+        format!("{}/{writer}", self.notes())
+    }
+
+    /// The output notes of one node.
+    pub fn logs(&self, node: &Name) -> String {
+        format!("{}-logs/{node}", self.notes())
+    }
+
+    fn notes(&self) -> String {
+        if self.prefix == Self::DEFAULT_PREFIX {
+            "refs/notes/dispatch".to_owned()
+        } else {
+            format!("{}notes", self.prefix)
+        }
+    }
+
+    /// The branch that an attempt of a task works on, without `refs/heads/`. It is never parsed back.
+    pub fn task_branch(&self, task: &TaskName, node: &Name) -> String {
+        format!("{}{}-{}-{node}", self.branch_prefix, task.project, task.id)
+    }
+
+    /// The full name of a branch.
+    pub fn branch_ref(branch: &str) -> String {
+        format!("refs/heads/{branch}")
+    }
+
+    /// The shared refs that every clone mirrors, as patterns of `git fetch`; a pattern that matches nothing is no error.
+    pub fn mirrored(&self) -> Vec<String> {
+        let mut patterns = vec![format!("{}*", self.prefix)];
+        if self.prefix == Self::DEFAULT_PREFIX {
+            let notes = self.notes();
+            patterns.extend([
+                format!("{notes}/*"),
+                format!("{notes}-sealed*"),
+                format!("{notes}-reports*"),
+            ]);
+        }
+        patterns
+    }
+
+    /// The prefixes of the mirror among local refs.
+    pub fn mirror_prefixes(&self) -> Vec<String> {
+        self.mirrored()
+            .into_iter()
+            .map(|pattern| pattern.trim_end_matches('*').to_owned())
+            .collect()
+    }
+
+    /// Where a fetch puts the shared ref `name` (or pattern) before the mirror is moved.
+    pub fn arrival(name: &str) -> String {
+        format!("{LOCAL}hub/{}", name.strip_prefix("refs/").unwrap_or(name))
+    }
+
+    /// The shared ref that arrived under a local name.
+    pub fn departed(name: &str) -> Option<String> {
+        Some(format!(
+            "refs/{}",
+            name.strip_prefix(LOCAL)?.strip_prefix("hub/")?
+        ))
+    }
+
+    /// What the names of all arrivals begin with.
+    pub fn arrivals() -> String {
+        format!("{LOCAL}hub/")
+    }
+
+    /// Where a target branch of the hub is mirrored.
+    pub fn mirrored_branch(branch: &str) -> String {
+        format!("{LOCAL}target/{branch}")
+    }
+
+    /// Pins the base of the task that a slot works on.
+    pub fn slot_base(slot: usize) -> String {
+        format!("{LOCAL}slots/{slot}")
+    }
+
+    /// Pins a result until the hub has it, by the id of the claim that it belongs to.
+    pub fn result(claim: &str) -> String {
+        format!("{LOCAL}results/{claim}")
+    }
+
+    /// Pins whatever an outbox record, named by the id of its claim, is to publish.
+    pub fn outbox(claim: &str) -> String {
+        format!("{LOCAL}outbox/{claim}")
+    }
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self::new(Self::DEFAULT_PREFIX, "task/")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task() -> TaskName {
+        TaskName::parse("gem-platform/S01").unwrap()
+    }
+
+    #[test]
+    fn names_are_those_of_the_design() {
+        let layout = Layout::default();
+        let node = Name::new(crate::task::name::NameKind::Node, "gcp-1").unwrap();
+        assert_eq!(layout.queue(), "refs/dispatch/queue");
+        assert_eq!(
+            layout.claim(&task()),
+            "refs/dispatch/claims/gem-platform/S01"
+        );
+        assert_eq!(layout.sealed(), "refs/notes/dispatch-sealed");
+        assert_eq!(layout.status(&node), "refs/notes/dispatch/gcp-1");
+        assert_eq!(layout.logs(&node), "refs/notes/dispatch-logs/gcp-1");
+        assert_eq!(
+            layout.attempt(&task(), 2, "gcp-1"),
+            "refs/dispatch/attempts/gem-platform/S01/2-gcp-1"
+        );
+        assert_eq!(
+            layout.task_branch(&task(), &node),
+            "task/gem-platform-S01-gcp-1"
+        );
+    }
+
+    #[test]
+    fn a_moved_prefix_moves_the_notes_too() {
+        let layout = Layout::new("refs/heads/dispatch/", "task/");
+        assert_eq!(layout.sealed(), "refs/heads/dispatch/notes-sealed");
+        assert_eq!(layout.mirrored(), ["refs/heads/dispatch/*"]);
+    }
+
+    #[test]
+    fn arrivals_read_back() {
+        let name = Layout::default().claim(&task());
+        assert_eq!(Layout::departed(&Layout::arrival(&name)), Some(name));
+        assert_eq!(Layout::departed("refs/heads/main"), None);
+    }
+}

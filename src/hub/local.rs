@@ -1,0 +1,170 @@
+//! This clone's own state in `<git-common-dir>/dispatch/`: its id, its lock, small records.
+//!
+//! Owns how they are written, so that a crash leaves the old or the new content and never half of it. Nothing here is
+//! shared; what the hub holds can be read again.
+
+use std::fs::{File, TryLockError};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::error::{Error, Result};
+use crate::ambient::Ambient;
+use crate::git::Error as GitError;
+
+/// The folder of this clone's own state.
+#[derive(Debug, Clone)]
+pub struct LocalState {
+    root: PathBuf,
+    /// The clone's id, drawn once.
+    pub clone_id: String,
+    /// The clone's id and this start of the program: what claims are told apart by.
+    pub instance: String,
+}
+
+/// The clone's lock: held by whoever runs tasks in it, given up when dropped or when the process ends.
+#[derive(Debug)]
+pub struct CloneLock(#[expect(dead_code, reason = "held for its lock")] File);
+
+impl LocalState {
+    /// Opens the folder, and draws the clone's id where it has none.
+    pub fn open(common_dir: &Path, ambient: &Ambient) -> Result<Self> {
+        let root = common_dir.join("dispatch");
+        std::fs::create_dir_all(&root).map_err(|error| GitError::file(&root, error))?;
+        let mut state = Self {
+            root,
+            clone_id: String::new(),
+            instance: String::new(),
+        };
+        let path = state.path("clone-id");
+        let read = || {
+            std::fs::read_to_string(&path)
+                .ok()
+                .map(|id| id.trim().to_owned())
+                .filter(|id| !id.is_empty())
+        };
+        state.clone_id = match read() {
+            Some(id) => id,
+            None => {
+                let id = ambient.nonce().map_err(Error::Random)?[..16].to_owned();
+                // Two commands at once in a fresh clone: the first one's id stays.
+                persist(&path, id.as_bytes(), true)?;
+                read().unwrap_or(id)
+            }
+        };
+        let start = ambient.nonce().map_err(Error::Random)?;
+        state.instance = format!("{}.{}", state.clone_id, &start[..8]);
+        Ok(state)
+    }
+
+    /// Returns the path of a file in the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Says whether a claim's instance is of this clone, now or earlier.
+    pub fn is_own(&self, instance: &str) -> bool {
+        instance.split('.').next() == Some(&self.clone_id)
+    }
+
+    /// Reads a record; `None` where there is none. A record that cannot be read counts as none: all that is kept here
+    /// and not on the hub is the outbox, which names what is broken by itself.
+    pub fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        let path = self.path(name);
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(GitError::file(path, error).into()),
+        }
+    }
+
+    /// Writes a record, whole or not at all, and onto the disk.
+    pub fn write<T: Serialize>(&self, name: &str, record: &T) -> Result<()> {
+        let path = self.path(name);
+        let text = serde_json::to_vec_pretty(record).map_err(|error| Error::State {
+            path: path.clone(),
+            detail: error.to_string(),
+        })?;
+        persist(&path, &text, false)
+    }
+
+    /// Removes a record; one that is gone already is no error.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        let path = self.path(name);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(GitError::file(path, error).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Tries to take the clone's lock; `None` while another process holds it.
+    pub fn try_lock(&self) -> Result<Option<CloneLock>> {
+        let path = self.path("lock");
+        let failed = |error| Error::from(GitError::file(&path, error));
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(CloneLock(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+}
+
+/// Writes a file whole: to a temporary one beside it, synced, renamed, and the folder synced.
+pub fn persist(path: &Path, content: &[u8], keep_old: bool) -> Result<()> {
+    let failed = |error| Error::from(GitError::file(path, error));
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    file.write_all(content).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    if keep_old {
+        match file.persist_noclobber(path) {
+            Err(error) if error.error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(failed(error.error));
+            }
+            _ => {}
+        }
+    } else {
+        file.persist(path).map_err(|error| failed(error.error))?;
+    }
+    // Without it the rename itself may be lost with the power.
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clone_id_stays_and_the_instance_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let ambient = Ambient::fixed(1);
+        let one = LocalState::open(folder.path(), &ambient).unwrap();
+        let two = LocalState::open(folder.path(), &ambient).unwrap();
+        assert_eq!(one.clone_id, two.clone_id);
+        assert_ne!(one.instance, two.instance);
+        assert!(one.is_own(&two.instance) && !one.is_own("other.1"));
+    }
+
+    #[test]
+    fn the_lock_is_for_one_and_free_when_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = LocalState::open(folder.path(), &Ambient::fixed(1)).unwrap();
+        let lock = state.try_lock().unwrap();
+        assert!(lock.is_some() && state.try_lock().unwrap().is_none());
+        drop(lock);
+        assert!(state.try_lock().unwrap().is_some());
+    }
+}

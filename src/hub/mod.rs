@@ -1,0 +1,84 @@
+//! The hub: the shared store behind a fleet, a remote or this repository itself.
+//!
+//! Owns the refs and formats, reading them as one consistent [`snapshot::Snapshot`], and the only two doors through
+//! which shared state moves: [`Hub::publish`] and [`Hub::sync`]. It is the only code that knows a ref's name. What a
+//! move means for a task, and when to make it, is `protocol`'s.
+
+pub mod error;
+pub mod format;
+pub mod layout;
+pub mod local;
+pub mod nodes;
+pub mod notes;
+pub mod outbox;
+pub mod publish;
+pub mod snapshot;
+pub mod sync;
+
+use std::time::Duration;
+
+pub use error::{Error, Result};
+pub use layout::Layout;
+pub use publish::{Answer, Edit};
+
+use crate::git::remote::Remote;
+use crate::git::{ObjectId, Repo};
+
+/// Where the shared refs live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A remote: the local refs are a mirror of it.
+    Remote(Remote),
+    /// This repository itself.
+    Embedded,
+}
+
+/// The shared store, seen from one clone.
+#[derive(Clone)]
+pub struct Hub {
+    /// The clone.
+    pub repo: Repo,
+    /// Where the shared refs live.
+    pub place: Place,
+    /// How refs are named.
+    pub layout: Layout,
+    /// The branch that results go to unless a spec says otherwise.
+    pub target: String,
+    /// Bounds each conversation with the remote.
+    pub deadline: Duration,
+}
+
+impl Hub {
+    /// Says whether the hub is this repository itself.
+    pub const fn is_embedded(&self) -> bool {
+        matches!(self.place, Place::Embedded)
+    }
+
+    /// Returns the URL or path of the hub as a slot should fetch from it.
+    pub fn url(&self) -> String {
+        match &self.place {
+            Place::Remote(remote) => remote.url.clone(),
+            Place::Embedded => self.repo.common_dir().to_string_lossy().into_owned(),
+        }
+    }
+
+    /// Returns what a shared ref holds, as far as this clone knows.
+    pub fn known(&self, name: &str) -> Option<ObjectId> {
+        self.repo.ref_value(&self.local_name(name))
+    }
+
+    /// Returns the tip of a target branch, as far as this clone knows.
+    pub fn target_tip(&self, branch: &str) -> Option<ObjectId> {
+        self.known(&Layout::branch_ref(branch))
+    }
+
+    /// Returns the local ref that mirrors the shared ref `name`. Branches are mirrored apart from the user's own.
+    pub fn local_name(&self, name: &str) -> String {
+        match (&self.place, name.strip_prefix("refs/heads/")) {
+            (Place::Remote(_), Some(branch)) if !self.layout.is_ours(name) => {
+                Layout::mirrored_branch(branch)
+            }
+            _ => name.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The one door through which shared refs are written (DESIGN.md 3).
+//!
+//! Owns the judgement of a push: per ref, yes, no or unknown, from git's flag characters and from reading again, never
+//! from a message or an exit status. What to do with a "no" is `protocol`'s.
+
+use std::collections::HashMap;
+
+use super::error::Result;
+use super::{Hub, Layout, Place};
+use crate::git::ObjectId;
+use crate::git::porcelain::PushFlag;
+use crate::git::refs::RefChange;
+use crate::git::remote::Remote;
+
+/// A change of one shared ref: what it must hold, and what it shall hold.
+pub type Edit = RefChange;
+
+/// What became of an edit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// The ref holds our value, and it was our push that put it there.
+    Yes,
+    /// The ref holds something else.
+    No {
+        /// What it holds.
+        now: Option<ObjectId>,
+    },
+    /// The ref holds the old value still, or nobody knows: our push may yet land.
+    Unknown,
+}
+
+impl Answer {
+    /// Says whether the edit was made.
+    pub const fn is_yes(self) -> bool {
+        matches!(self, Self::Yes)
+    }
+}
+
+/// How often a busy lock in this repository is tried again before the answer is `Unknown`.
+const LOCAL_TRIES: u32 = 5;
+
+/// How many refs go into one push, where the push need not be atomic: beyond a few hundred its cost grows faster than
+/// the number (FACTS.md).
+const PUSH_SIZE: usize = 300;
+
+impl Hub {
+    /// Makes the edits, each for itself, and answers edit by edit. What the push leaves open is settled by reading the
+    /// refs again.
+    pub fn publish(&self, edits: &[Edit]) -> Result<Vec<Answer>> {
+        let mut answers = self.publish_unsettled(edits)?;
+        self.settle(edits, &mut answers)?;
+        Ok(answers)
+    }
+
+    /// Makes all the edits or none of them.
+    pub fn publish_atomically(&self, edits: &[Edit]) -> Result<Vec<Answer>> {
+        let mut answers = match &self.place {
+            Place::Remote(remote) => self.push(remote, edits, true)?,
+            Place::Embedded => self.change_locally(edits),
+        };
+        self.settle(edits, &mut answers)?;
+        Ok(answers)
+    }
+
+    /// Makes the edits, each for itself; what the push leaves open is `Unknown`, for a sync that follows to settle.
+    pub fn publish_unsettled(&self, edits: &[Edit]) -> Result<Vec<Answer>> {
+        let mut answers = Vec::with_capacity(edits.len());
+        match &self.place {
+            Place::Remote(remote) => {
+                for part in edits.chunks(PUSH_SIZE) {
+                    answers.extend(self.push(remote, part, false)?);
+                }
+            }
+            Place::Embedded => {
+                for edit in edits {
+                    answers.extend(self.change_locally(std::slice::from_ref(edit)));
+                }
+            }
+        }
+        Ok(answers)
+    }
+
+    fn push(&self, remote: &Remote, edits: &[Edit], atomic: bool) -> Result<Vec<Answer>> {
+        if edits.is_empty() {
+            return Ok(Vec::new());
+        }
+        let lines = match self.repo.push(remote, edits, atomic, self.deadline) {
+            Ok(lines) => lines,
+            // It may have got through before it went silent: reading again tells.
+            Err(error) if error.is_unreachable() => {
+                return match self
+                    .repo
+                    .ls_remote(remote, &[self.layout.queue()], self.deadline)
+                {
+                    Ok(_) => Ok(vec![Answer::Unknown; edits.len()]),
+                    Err(_) => Err(error.into()),
+                };
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let flags: HashMap<&str, PushFlag> = lines
+            .iter()
+            .map(|line| (line.to.as_str(), line.flag))
+            .collect();
+        let answers: Vec<Answer> = edits
+            .iter()
+            .map(|edit| match flags.get(edit.name.as_str()) {
+                // `=`: the ref held the value already. That is ours only because no two of our commits are alike.
+                Some(PushFlag::Rejected) | None => Answer::Unknown,
+                Some(_) => Answer::Yes,
+            })
+            .collect();
+        self.move_mirror(edits, &answers);
+        Ok(answers)
+    }
+
+    /// Reads again what is open.
+    fn settle(&self, edits: &[Edit], answers: &mut [Answer]) -> Result<()> {
+        let open: Vec<usize> = (0..edits.len())
+            .filter(|at| answers[*at] == Answer::Unknown)
+            .collect();
+        let Place::Remote(remote) = &self.place else {
+            return Ok(());
+        };
+        if open.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = open.iter().map(|at| edits[*at].name.clone()).collect();
+        // Unreachable now: everything stays unknown, which is the truth.
+        let Ok(found) = self.repo.ls_remote(remote, &names, self.deadline) else {
+            return Ok(());
+        };
+        let found: HashMap<String, ObjectId> = found.into_iter().collect();
+        for at in open {
+            let now = found.get(&edits[at].name).copied();
+            answers[at] = judge(&edits[at], now);
+        }
+        self.move_mirror(edits, answers);
+        Ok(())
+    }
+
+    fn change_locally(&self, edits: &[Edit]) -> Vec<Answer> {
+        for _ in 0..LOCAL_TRIES {
+            if self.repo.change_refs(edits, "git dispatch").is_ok() {
+                return vec![Answer::Yes; edits.len()];
+            }
+            let answers: Vec<Answer> = edits
+                .iter()
+                .map(|edit| judge(edit, self.repo.ref_value(&edit.name)))
+                .collect();
+            // An expectation that does not hold will not hold a moment later; a busy lock will be free.
+            if answers.iter().any(|answer| *answer != Answer::Unknown) {
+                return answers;
+            }
+        }
+        vec![Answer::Unknown; edits.len()]
+    }
+
+    /// Lets the mirror know at once what is known to be on the hub, so that what is read next is not older than what
+    /// was just written. It is a cache: where moving it fails, the next sync mends it.
+    fn move_mirror(&self, edits: &[Edit], answers: &[Answer]) {
+        let made = edits
+            .iter()
+            .zip(answers)
+            .filter(|(_, answer)| answer.is_yes());
+        let changes: Vec<RefChange> = made
+            .filter_map(|(edit, _)| {
+                let name = self.local_name(&edit.name);
+                let now = self.repo.ref_value(&name);
+                // Task branches are not mirrored, targets are.
+                let is_mirrored = name == edit.name || now.is_some();
+                (is_mirrored && now != edit.new).then(|| RefChange::new(name, now, edit.new))
+            })
+            .collect();
+        let _ = self.repo.change_refs(&changes, "git dispatch: published");
+    }
+
+    /// Reads shared refs of the hub itself that are not mirrored, such as task branches and logs.
+    pub fn look(&self, names: &[String]) -> Result<HashMap<String, ObjectId>> {
+        match &self.place {
+            Place::Remote(remote) => Ok(self
+                .repo
+                .ls_remote(remote, names, self.deadline)?
+                .into_iter()
+                .collect()),
+            Place::Embedded => Ok(names
+                .iter()
+                .filter_map(|name| Some((name.clone(), self.repo.ref_value(name)?)))
+                .collect()),
+        }
+    }
+
+    /// Brings shared refs that are not mirrored here, under their arrival names, and returns what they hold.
+    pub fn fetch_unmirrored(&self, names: &[String]) -> Result<HashMap<String, ObjectId>> {
+        if let Place::Remote(remote) = &self.place {
+            let there = self.look(names)?;
+            let refspecs: Vec<String> = there
+                .keys()
+                .map(|name| format!("+{name}:{}", Layout::arrival(name)))
+                .collect();
+            if !refspecs.is_empty() {
+                self.repo.fetch(remote, &refspecs, self.deadline)?;
+            }
+            return Ok(there);
+        }
+        self.look(names)
+    }
+}
+
+/// Judges an edit by what its ref holds now.
+fn judge(edit: &Edit, now: Option<ObjectId>) -> Answer {
+    if now == edit.new {
+        Answer::Yes
+    } else if now == edit.old {
+        Answer::Unknown
+    } else {
+        Answer::No { now }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ref_that_holds_the_old_value_is_unknown_and_never_a_no() {
+        let (old, new, other) = ([b'1'; 40], [b'2'; 40], [b'3'; 40]);
+        let id = |hex: &[u8]| ObjectId::from_hex(hex).ok();
+        let edit = Edit::new("refs/x", id(&old), id(&new));
+        assert_eq!(judge(&edit, id(&new)), Answer::Yes);
+        assert_eq!(judge(&edit, id(&old)), Answer::Unknown);
+        assert_eq!(judge(&edit, id(&other)), Answer::No { now: id(&other) });
+        assert_eq!(judge(&edit, None), Answer::No { now: None });
+    }
+}

@@ -1,0 +1,215 @@
+//! The one door through which the hub is read: a fetch, then one local transaction that moves the mirror (DESIGN.md 3).
+//!
+//! Owns the judgement of a hub that lost its memory: what is gone without a seal, or went backwards, moves nothing
+//! here. The embedded hub needs no sync: its refs are the mirror.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::error::Result;
+use super::local::LocalState;
+use super::{Hub, Layout, Place};
+use crate::ambient::Ambient;
+use crate::git::refs::RefChange;
+use crate::git::remote::Remote;
+use crate::git::{Error as GitError, ObjectId};
+
+/// What this clone remembers of the hub between commands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Remembered {
+    /// The hub that the mirror is of.
+    pub url: String,
+    /// When it was last read.
+    pub synced_at: Option<Timestamp>,
+    /// Refs that were gone without a seal at the last sync: once may be a matter of timing, twice is not.
+    pub missing: BTreeSet<String>,
+    /// The remote's default branch, as it said when first asked.
+    pub default_branch: Option<String>,
+}
+
+/// What a sync found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Synced {
+    /// When.
+    pub at: Timestamp,
+    /// What the hub no longer has, where it lost its memory; then nothing was moved here.
+    pub memory_lost: Option<String>,
+}
+
+impl Hub {
+    /// Reads the hub and moves the mirror. `branches` are target branches beside the default one.
+    pub fn sync(
+        &self,
+        state: &LocalState,
+        ambient: &Ambient,
+        branches: &[String],
+    ) -> Result<Synced> {
+        let at = ambient.now();
+        let Place::Remote(remote) = &self.place else {
+            return Ok(Synced {
+                at,
+                memory_lost: None,
+            });
+        };
+        self.fetch_all(remote, branches)?;
+        let mut remembered: Remembered = state.read("hub.json")?.unwrap_or_default();
+        let memory_lost = self.move_whole_mirror(&mut remembered)?;
+        remembered.url = remote.url.clone();
+        remembered.synced_at = Some(at);
+        state.write("hub.json", &remembered)?;
+        Ok(Synced { at, memory_lost })
+    }
+
+    fn fetch_all(&self, remote: &Remote, branches: &[String]) -> Result<()> {
+        let mut refspecs: Vec<String> = self
+            .layout
+            .mirrored()
+            .iter()
+            .map(|pattern| format!("+{pattern}:{}", Layout::arrival(pattern)))
+            .collect();
+        let targets: BTreeSet<&str> = branches
+            .iter()
+            .map(String::as_str)
+            .chain(std::iter::once(self.target.as_str()))
+            .collect();
+        refspecs.extend(targets.iter().map(|branch| {
+            format!(
+                "+{}:{}",
+                Layout::branch_ref(branch),
+                Layout::mirrored_branch(branch)
+            )
+        }));
+        let Err(error) = self.repo.fetch(remote, &refspecs, self.deadline) else {
+            return Ok(());
+        };
+        if !error.is_unreachable() {
+            return Err(error.into());
+        }
+        // An exact refspec that matches nothing fails the whole fetch: ask which branch is missing.
+        let names: Vec<String> = targets
+            .iter()
+            .map(|branch| Layout::branch_ref(branch))
+            .collect();
+        let Ok(there) = self.repo.ls_remote(remote, &names, self.deadline) else {
+            return Err(error.into());
+        };
+        match names
+            .iter()
+            .find(|name| !there.iter().any(|(known, _)| known == *name))
+        {
+            Some(missing) => {
+                let branch = missing.trim_start_matches("refs/heads/").to_owned();
+                Err(GitError::NoTarget { branch }.into())
+            }
+            None => Err(error.into()),
+        }
+    }
+
+    /// Moves the mirror to what arrived, unless the hub lost its memory.
+    fn move_whole_mirror(&self, remembered: &mut Remembered) -> Result<Option<String>> {
+        let arrived: BTreeMap<String, ObjectId> = self
+            .repo
+            .refs_with_prefix(&Layout::arrivals())?
+            .into_iter()
+            .filter_map(|(name, id)| Some((Layout::departed(&name)?, id)))
+            .collect();
+        let mut mirror = BTreeMap::new();
+        for prefix in self.layout.mirror_prefixes() {
+            mirror.extend(self.repo.refs_with_prefix(&prefix)?);
+        }
+        let judged = Judgement::new(self, &mirror, &arrived, &remembered.missing);
+        remembered.missing = judged.missing.clone();
+        if !judged.lost.is_empty() {
+            return Ok(Some(judged.lost.join(", ")));
+        }
+        let mut changes = Vec::new();
+        for (name, id) in &arrived {
+            let old = mirror.get(name).copied();
+            // Logs are fetched one by one when asked for, and arrive under the same prefix.
+            if old != Some(*id) && self.layout.is_mirrored(name) {
+                changes.push(RefChange::new(name.as_str(), old, Some(*id)));
+            }
+        }
+        for (name, id) in &mirror {
+            if !arrived.contains_key(name) && !judged.missing.contains(name) {
+                changes.push(RefChange::new(name.as_str(), Some(*id), None));
+            }
+        }
+        if self
+            .repo
+            .change_refs(&changes, "git dispatch: sync")
+            .is_err()
+        {
+            // Another command of this clone moved the mirror meanwhile; one by one, what is still as seen follows.
+            for change in &changes {
+                let _ = self
+                    .repo
+                    .change_refs(std::slice::from_ref(change), "git dispatch: sync");
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What the difference between mirror and arrivals says of the hub's memory.
+struct Judgement {
+    lost: Vec<String>,
+    missing: BTreeSet<String>,
+}
+
+impl Judgement {
+    fn new(
+        hub: &Hub,
+        mirror: &BTreeMap<String, ObjectId>,
+        arrived: &BTreeMap<String, ObjectId>,
+        missing_before: &BTreeSet<String>,
+    ) -> Self {
+        let mut judged = Self {
+            lost: Vec::new(),
+            missing: BTreeSet::new(),
+        };
+        let seals = arrived
+            .get(&hub.layout.sealed())
+            .map(|tip| hub.repo.notes(*tip))
+            .unwrap_or_default();
+        for (name, old) in mirror {
+            let is_chain = *name == hub.layout.queue() || *name == hub.layout.sealed();
+            let claim = hub.layout.task_of_claim(name);
+            if !is_chain && claim.is_none() {
+                continue;
+            }
+            match arrived.get(name) {
+                Some(new) if new == old => {}
+                Some(new) => {
+                    let went_back = if is_chain {
+                        !hub.repo.is_ancestor(*old, *new)
+                    } else {
+                        hub.repo.is_ancestor(*new, *old)
+                    };
+                    if went_back {
+                        judged.lost.push(name.clone());
+                    }
+                }
+                None => {
+                    let spec = hub.repo.commit(*old).and_then(|commit| {
+                        super::format::ClaimRecord::parse(&commit.message)
+                            .ok()
+                            .map(|record| record.spec)
+                    });
+                    let is_sealed = spec.is_some_and(|spec| seals.contains_key(&spec));
+                    if is_sealed {
+                        continue;
+                    }
+                    if missing_before.contains(name) {
+                        judged.lost.push(name.clone());
+                    }
+                    judged.missing.insert(name.clone());
+                }
+            }
+        }
+        judged
+    }
+}

@@ -1,0 +1,272 @@
+//! One attempt, on a slot's own thread: prepare the slot, run the executor, take the work out.
+//!
+//! Touches no shared ref: what came of it is handed to the loop, which alone publishes.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::exec::{Cancel, Ended};
+use crate::executor::command::Given;
+use crate::executor::slot::{Setup, Slot, SlotRecord};
+use crate::executor::work::{self, Worked};
+use crate::executor::{Error as ExecutorError, Result as ExecutorResult};
+use crate::git::ObjectId;
+use crate::hub::Layout;
+use crate::hub::format::spec::FILE;
+use crate::hub::snapshot::target_of;
+use crate::protocol::Session;
+use crate::protocol::claim::Won;
+use crate::protocol::finish::Ending;
+use crate::task::Reason;
+use crate::task::spec::{self, Defaults};
+
+/// The exit code by which an executor says that it is out of quota.
+const DEFERRED: i32 = 75;
+
+/// What came of an attempt.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It ended, well or badly.
+    Ended(Ending),
+    /// It is to be given back: the executor is out of quota, or we were told to stop. With its work, if there is any.
+    GivenBack {
+        /// Why.
+        reason: Reason,
+        /// What it had made.
+        work: Option<ObjectId>,
+    },
+}
+
+/// Carries out one attempt in a slot.
+pub fn carry_out(session: &Session, won: &Won, number: usize, cancel: &Cancel) -> Outcome {
+    let started_at = session.ambient.now();
+    match Attempt::new(session, won, number).carry_out(cancel) {
+        Ok(outcome) => outcome,
+        // The slot or its disk failed, not the task's executor: another node may do better.
+        Err(error) => Outcome::Ended(Ending {
+            reason: Some(Reason::Spawn),
+            error: Some(error.to_string()),
+            exit_code: None,
+            started_at,
+            took: Duration::ZERO,
+            result: None,
+            log: format!("git-dispatch: {error}\n").into_bytes(),
+            log_bytes: 0,
+            output: None,
+        }),
+    }
+}
+
+struct Attempt<'a> {
+    session: &'a Session,
+    won: &'a Won,
+    number: usize,
+    slot: Slot,
+    origin: String,
+    keep_ignored: Vec<String>,
+}
+
+impl<'a> Attempt<'a> {
+    fn new(session: &'a Session, won: &'a Won, number: usize) -> Self {
+        Self {
+            slot: Slot::at(&session.work_dir(), number),
+            origin: session.hub.url(),
+            keep_ignored: session
+                .config
+                .node_settings(session.node.as_str())
+                .keep_ignored,
+            session,
+            won,
+            number,
+        }
+    }
+
+    fn setup(&self) -> Setup<'_> {
+        Setup {
+            origin: &self.origin,
+            branch: self.won.claim.record.branch.as_deref().unwrap_or("task"),
+            base: self.won.base.commit,
+            keep_ignored: &self.keep_ignored,
+            by: &self.session.by,
+        }
+    }
+
+    fn carry_out(&self, cancel: &Cancel) -> ExecutorResult<Outcome> {
+        let repo = &self.session.hub.repo;
+        let mut record = self.record();
+        record
+            .write(&self.slot)
+            .map_err(|error| ExecutorError::slot(self.slot.root(), error))?;
+        self.slot.prepare(repo, &self.setup())?;
+        let started_at = self.session.ambient.now();
+        let worked = self.work(&mut record, cancel)?;
+        let harvest = self
+            .slot
+            .harvest(repo, &self.setup(), &self.message(), &self.pin())?;
+        Ok(self.judge(started_at, worked, harvest))
+    }
+
+    fn record(&self) -> SlotRecord {
+        SlotRecord {
+            task: self.won.claim.record.task.to_string(),
+            claim: self.won.claim.id.to_string(),
+            base: self.won.base.commit.to_string(),
+            branch: self.won.claim.record.branch.clone().unwrap_or_default(),
+            group: None,
+            started: None,
+            slot: self.number,
+        }
+    }
+
+    fn work(&self, record: &mut SlotRecord, cancel: &Cancel) -> ExecutorResult<Worked> {
+        let session = self.session;
+        let task = &self.won.spec.record;
+        let name = task
+            .executor
+            .as_ref()
+            .unwrap_or(&session.config.default_executor);
+        let settings = session
+            .config
+            .executor(name)
+            .ok_or_else(|| ExecutorError::Spawn(format!("there is no executor `{name}` here")))?;
+        let bytes = session
+            .hub
+            .repo
+            .file_in(self.won.spec.id, FILE)
+            .unwrap_or_default();
+        let defaults = Defaults {
+            project: task.task.project.clone(),
+            id: Some(task.task.id.to_string()),
+        };
+        let parsed = spec::parse(FILE, &bytes, &defaults)
+            .map_err(|error| ExecutorError::Spawn(format!("the spec cannot be read: {error}")))?
+            .spec;
+        let mut given = Given {
+            task: task.task.to_string(),
+            project: task.task.project.to_string(),
+            id: task.task.id.to_string(),
+            title: task.title.clone(),
+            attempt: self.won.claim.record.attempts.begun,
+            node: session.node.to_string(),
+            priority: task.priority,
+            branch: record.branch.clone(),
+            base: record.base.clone(),
+            target: target_of(&session.hub, task),
+            body: parsed.body,
+            run: parsed.run,
+            ..Given::default()
+        };
+        work::give(&self.slot, &mut given, &bytes, settings)?;
+        let limits = (
+            Some(work::timeout(
+                settings,
+                parsed.timeout_minutes,
+                parsed.estimate_minutes,
+            )),
+            settings.stall_timeout.unless_zero(),
+        );
+        let env: Vec<(OsString, OsString)> = session
+            .ambient
+            .vars()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        work::run(&self.slot, record, settings, &given, limits, &env, cancel)
+    }
+
+    fn judge(
+        &self,
+        started_at: Timestamp,
+        worked: Worked,
+        harvest: crate::executor::slot::harvest::Harvest,
+    ) -> Outcome {
+        let kept =
+            (harvest.result != self.won.base.commit && harvest.descends).then_some(harvest.result);
+        let (reason, error, exit_code) = match &worked.ended {
+            Err(why) => (Some(Reason::Spawn), Some(why.clone()), None),
+            Ok(Ended::Cancelled) => {
+                return Outcome::GivenBack {
+                    reason: Reason::Drained,
+                    work: kept,
+                };
+            }
+            Ok(Ended::TimedOut) => (
+                Some(Reason::Timeout),
+                Some("it ran longer than it may".to_owned()),
+                None,
+            ),
+            Ok(Ended::Stalled) => (
+                Some(Reason::Stall),
+                Some("it was silent longer than it may".to_owned()),
+                None,
+            ),
+            Ok(Ended::Exited(status)) => match status.code() {
+                Some(0) if !harvest.descends => {
+                    let why = "its result does not descend from the base that it was given";
+                    (Some(Reason::Exit), Some(why.to_owned()), Some(0))
+                }
+                Some(0) => (None, None, Some(0)),
+                Some(DEFERRED) => {
+                    return Outcome::GivenBack {
+                        reason: Reason::Quota,
+                        work: kept,
+                    };
+                }
+                Some(code) => (
+                    Some(Reason::Exit),
+                    Some(format!("exit code {code}{}", last_line(&worked.log))),
+                    Some(code),
+                ),
+                None => (
+                    Some(Reason::Exit),
+                    Some("ended by a signal".to_owned()),
+                    None,
+                ),
+            },
+        };
+        Outcome::Ended(Ending {
+            reason,
+            error,
+            exit_code,
+            started_at,
+            took: worked.took,
+            result: Some(harvest.result),
+            log: worked.log,
+            log_bytes: worked.log_bytes,
+            output: worked.output,
+        })
+    }
+
+    fn message(&self) -> String {
+        rest_message(
+            &self.won.claim.record.task.to_string(),
+            &self.won.spec.record.title,
+        )
+    }
+
+    fn pin(&self) -> String {
+        Layout::result(&self.won.claim.id.to_string())
+    }
+}
+
+/// The message of the commit that holds what an executor left uncommitted.
+pub fn rest_message(task: &str, title: &str) -> String {
+    format!("{task}: {title}\n")
+}
+
+/// The last line of the output, for people who look at an error without looking at the log.
+fn last_line(log: &[u8]) -> String {
+    let text = String::from_utf8_lossy(log);
+    let line = text
+        .lines()
+        .rev()
+        .map(str::trim)
+        .find(|line| !line.is_empty())
+        .unwrap_or_default();
+    if line.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", line.chars().take(200).collect::<String>())
+    }
+}

@@ -1,0 +1,158 @@
+//! Recovery: what a crashed `run` of this clone left behind (DESIGN.md 3, "Heartbeats").
+//!
+//! With the clone's lock held, another instance under the same clone id is dead. Its outbox is settled first, then its
+//! executors are ended, the work in their slots is saved, and its claims are given back.
+
+use crate::executor::slot::{self, Setup, Slot, SlotRecord};
+use crate::git::ObjectId;
+use crate::hub::snapshot::{Claim, Standing, Task};
+use crate::hub::{Edit, Layout, outbox};
+use crate::protocol::announce::{Announce, Happened};
+use crate::protocol::release::release;
+use crate::protocol::{Result, Session, finish};
+use crate::task::{Hold, Phase, Reason};
+
+use super::attempt::rest_message;
+
+/// Settles what a dead instance of this clone left: the outbox, then its executors, then its claims.
+pub fn recover(session: &Session, announce: &dyn Announce) -> Result<()> {
+    finish::flush(session, announce)?;
+    let (waiting, _) = outbox::list(&session.state)?;
+    let work_dir = session.work_dir();
+    let records = SlotRecord::list(&work_dir);
+    let snapshot = session.snapshot()?;
+    for task in &snapshot.tasks {
+        let Some(claim) = own_dead_claim(session, task) else {
+            continue;
+        };
+        let id = claim.id.to_string();
+        let record = records.iter().find(|record| record.claim == id);
+        let is_quiet = record.is_none_or(|record| slot::end_orphans(record).unwrap_or(false));
+        // A result that waits is not lost.
+        if waiting.iter().any(|waiting| waiting.claim == id) {
+            continue;
+        }
+        let work = record
+            .filter(|_| is_quiet)
+            .and_then(|record| save(session, record, task));
+        give_back(session, claim, work, announce)?;
+    }
+    free_slots(&work_dir, &records)?;
+    delete_void(session, &snapshot.tasks)
+}
+
+/// Releases claims of this very instance that it does not hold: pushes that landed late.
+pub fn release_late_landings(
+    session: &Session,
+    held: &[ObjectId],
+    announce: &dyn Announce,
+) -> Result<()> {
+    let snapshot = session.snapshot()?;
+    for task in &snapshot.tasks {
+        let Some(claim) = task.claim_in(Phase::Running) else {
+            continue;
+        };
+        let is_ours = claim.record.instance == session.state.instance
+            && claim.record.hold == Some(Hold::Beat);
+        if is_ours && !held.contains(&claim.id) {
+            let answer = release(
+                session,
+                claim,
+                Reason::Drained,
+                None,
+                Some("a claim that landed late"),
+            )?;
+            if answer.is_yes() {
+                announce.happened(&Happened::Released {
+                    task: task.name().clone(),
+                    reason: Reason::Drained,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn own_dead_claim<'a>(session: &Session, task: &'a Task) -> Option<&'a Claim> {
+    let claim = task.claim_in(Phase::Running)?;
+    let is_own = session.state.is_own(&claim.record.instance)
+        && claim.record.instance != session.state.instance;
+    (is_own && claim.record.hold == Some(Hold::Beat)).then_some(claim)
+}
+
+/// Takes the work of a dead attempt out of its slot.
+fn save(session: &Session, record: &SlotRecord, task: &Task) -> Option<ObjectId> {
+    let base = ObjectId::from_hex(record.base.as_bytes()).ok()?;
+    let origin = session.hub.url();
+    let setup = Setup {
+        origin: &origin,
+        branch: &record.branch,
+        base,
+        keep_ignored: &[],
+        by: &session.by,
+    };
+    let message = rest_message(&record.task, &task.spec.record.title);
+    Slot::at(&session.work_dir(), record.slot).save(
+        &session.hub.repo,
+        &setup,
+        &message,
+        &Layout::result(&record.claim),
+    )
+}
+
+fn give_back(
+    session: &Session,
+    claim: &Claim,
+    work: Option<ObjectId>,
+    announce: &dyn Announce,
+) -> Result<()> {
+    // One that crashes its node is charged: it must not take the node down for ever.
+    let answer = release(
+        session,
+        claim,
+        Reason::Lost,
+        work,
+        Some("this node stopped while it ran"),
+    )?;
+    if answer.is_yes() {
+        announce.happened(&Happened::Released {
+            task: claim.record.task.clone(),
+            reason: Reason::Lost,
+        });
+    }
+    Ok(())
+}
+
+/// Frees the slots of the dead instance. One in which something still lives that cannot be told apart from a stranger
+/// is moved aside and never used again.
+fn free_slots(work_dir: &std::path::Path, records: &[SlotRecord]) -> Result<()> {
+    for record in records {
+        let slot = Slot::at(work_dir, record.slot);
+        if slot::end_orphans(record).unwrap_or(false) {
+            SlotRecord::remove(&slot);
+        } else {
+            slot::set_aside(slot.root())?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes chains on sealed tasks that reopen nothing: pushes that landed after the seal.
+fn delete_void(session: &Session, tasks: &[Task]) -> Result<()> {
+    let mut edits = Vec::new();
+    for task in tasks {
+        if let Standing::Sealed {
+            leftover: Some(claim),
+            ..
+        } = &task.standing
+        {
+            edits.push(Edit::new(
+                session.hub.layout.claim(task.name()),
+                Some(claim.id),
+                None,
+            ));
+        }
+    }
+    session.hub.publish(&edits)?;
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! What the protocol tells while it works; the face decides how that looks.
+
+use std::time::Duration;
+
+use crate::task::event::ConflictFile;
+use crate::task::{Reason, TaskName};
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Happened {
+    /// An attempt began.
+    Started {
+        /// The task.
+        task: TaskName,
+        /// Its title.
+        title: String,
+        /// The attempt's number.
+        attempt: u32,
+    },
+    /// An attempt ended well, and the hub has the result.
+    Completed {
+        /// The task.
+        task: TaskName,
+        /// Files changed.
+        files: u64,
+        /// Lines added and removed.
+        lines: (u64, u64),
+        /// How long it took.
+        took: Duration,
+    },
+    /// An attempt ended badly.
+    Failed {
+        /// The task.
+        task: TaskName,
+        /// Why.
+        reason: Reason,
+        /// What went wrong, for people.
+        error: String,
+    },
+    /// The attempt was taken away while it ran; its work is kept.
+    Fenced {
+        /// The task.
+        task: TaskName,
+        /// By what.
+        why: String,
+        /// The ref with the work.
+        kept: Option<String>,
+    },
+    /// A result waits for the hub.
+    Waiting {
+        /// The task.
+        task: TaskName,
+    },
+    /// An attempt was given back.
+    Released {
+        /// The task.
+        task: TaskName,
+        /// Why.
+        reason: Reason,
+    },
+    /// A result was merged.
+    Merged {
+        /// The task.
+        task: TaskName,
+    },
+    /// A result does not merge.
+    Conflicted {
+        /// The task.
+        task: TaskName,
+        /// Where.
+        files: Vec<ConflictFile>,
+    },
+    /// Something that a person should know, in one line.
+    Note(String),
+}
+
+/// Who is told of what happens.
+pub trait Announce: Send + Sync {
+    /// Takes note of something.
+    fn happened(&self, what: &Happened);
+}
+
+/// Nobody.
+#[derive(Debug, Clone, Copy)]
+pub struct Silent;
+
+impl Announce for Silent {
+    fn happened(&self, _: &Happened) {}
+}

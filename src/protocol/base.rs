@@ -1,0 +1,136 @@
+//! Where a task's work starts: the target's tip with the results of its dependencies (DESIGN.md 3.3).
+//!
+//! Owns the base and the record of what it was built on. A base that conflicts is found here, before anything is
+//! claimed.
+
+use crate::git::ObjectId;
+use crate::git::objects::NewCommit;
+use crate::hub::format::BuiltOn;
+use crate::hub::snapshot::{Snapshot, Standing, Task, target_of};
+use crate::task::{Phase, TaskName};
+
+use super::error::{Error, Result};
+use super::session::Session;
+
+/// Where a task's work starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base {
+    /// The target's tip that it was made from.
+    pub target_tip: ObjectId,
+    /// The commit that the work starts from.
+    pub commit: ObjectId,
+    /// The dependencies' results that it holds and the target's tip does not.
+    pub built_on: Vec<BuiltOn>,
+}
+
+/// Why there is no base.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoBase {
+    /// The dependency's result does not merge with what is there already.
+    Conflict {
+        /// The dependency.
+        with: TaskName,
+        /// The paths.
+        files: Vec<String>,
+    },
+    /// The dependency has nothing to build on.
+    Undone(TaskName),
+}
+
+/// Makes the base of a task, merging in the results of all its dependencies in queue order.
+pub fn make(
+    session: &Session,
+    snapshot: &Snapshot,
+    task: &Task,
+) -> Result<std::result::Result<Base, NoBase>> {
+    let repo = &session.hub.repo;
+    let target = target_of(&session.hub, &task.spec.record);
+    let target_tip = session
+        .hub
+        .target_tip(&target)
+        .ok_or(Error::NoCommits { branch: target })?;
+    let mut base = Base {
+        target_tip,
+        commit: target_tip,
+        built_on: Vec::new(),
+    };
+    let mut dependencies: Vec<&TaskName> = task.spec.record.depends_on.iter().collect();
+    dependencies.sort_by_key(|name| snapshot.position(name));
+    if repo.is_shallow() && !dependencies.is_empty() {
+        return Err(Error::Shallow);
+    }
+    for name in dependencies {
+        let Some(result) = snapshot.get(name).map(result_of) else {
+            return Ok(Err(NoBase::Undone(name.clone())));
+        };
+        let result = match result {
+            Some(Some(result)) => result,
+            // Merged without a commit of its own: there was nothing to merge.
+            Some(None) => continue,
+            None => return Ok(Err(NoBase::Undone(name.clone()))),
+        };
+        if repo.is_ancestor(result, target_tip) {
+            continue;
+        }
+        base.built_on.push(BuiltOn {
+            task: name.clone(),
+            result,
+        });
+        if repo.is_ancestor(result, base.commit) {
+            continue;
+        }
+        if repo.is_ancestor(base.commit, result) {
+            base.commit = result;
+            continue;
+        }
+        let merged = repo.merge(base.commit, result)?;
+        if !merged.conflicts.is_empty() {
+            let files = merged.conflicts.into_iter().map(|(path, _)| path).collect();
+            return Ok(Err(NoBase::Conflict {
+                with: name.clone(),
+                files,
+            }));
+        }
+        base.commit = repo.write_commit(&NewCommit {
+            tree: merged.tree,
+            parents: &[base.commit, result],
+            message: &format!("Base of {}: with {name}\n", task.name()),
+            by: &session.by,
+            at: session.ambient.now(),
+        })?;
+    }
+    Ok(Ok(base))
+}
+
+/// Returns what a dependent builds on: the result of finished work, the merge commit of sealed work (`Some(None)` where
+/// there was nothing to merge); `None`: it is not done.
+pub fn result_of(task: &Task) -> Option<Option<ObjectId>> {
+    match &task.standing {
+        Standing::Claimed(claim)
+            if matches!(claim.record.phase, Phase::Completed | Phase::Merged) =>
+        {
+            Some(claim.result)
+        }
+        Standing::Sealed { seal, .. } if seal.event == "merged" => Some(
+            seal.merge_commit
+                .as_ref()
+                .and_then(|id| ObjectId::from_hex(id.as_bytes()).ok()),
+        ),
+        _ => None,
+    }
+}
+
+impl std::fmt::Display for NoBase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Conflict { with, files } => {
+                write!(
+                    f,
+                    "the work of {with} does not merge with its other foundations, in {}",
+                    files.join(", ")
+                )
+            }
+            Self::Undone(task) => write!(f, "{task} is not done"),
+        }
+    }
+}

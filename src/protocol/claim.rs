@@ -1,0 +1,354 @@
+//! Claim: winning the right to an attempt by compare-and-swap (DESIGN.md 3.2).
+//!
+//! Owns the claim commit, the one push for all of a batch, and the check after it that makes deleting claim refs safe.
+
+use jiff::Timestamp;
+
+use super::base::{self, Base, NoBase};
+use super::error::Result;
+use super::pick;
+use super::session::Session;
+use crate::git::ObjectId;
+use crate::git::objects::NewCommit;
+use crate::hub::format::ClaimRecord;
+use crate::hub::nodes::NodeRecord;
+use crate::hub::snapshot::{Claim, Queued, Snapshot, Standing, Task, chain_of};
+use crate::hub::{Answer, Edit};
+use crate::task::order::{self, Candidate, Offer};
+use crate::task::spec::Mode;
+use crate::task::transition::{count, is_legal};
+use crate::task::{Hold, Name, Phase, Reason, State, TaskName};
+
+/// What is wanted of a claim.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The tasks wanted; empty: whatever is next.
+    pub tasks: Vec<TaskName>,
+    /// How many at most.
+    pub count: usize,
+    /// The node that they are claimed for.
+    pub node: Name,
+    /// What keeps the claims alive.
+    pub hold: Hold,
+    /// When a hold by hand or offline ends.
+    pub until: Option<Timestamp>,
+}
+
+/// A claim that was won.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Won {
+    /// The spec in force.
+    pub spec: Queued,
+    /// The claim.
+    pub claim: Claim,
+    /// Where the work starts.
+    pub base: Base,
+}
+
+/// What came of a claim.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Claimed {
+    /// Won, and checked again.
+    pub won: Vec<Won>,
+    /// Lost to somebody else, or undone because the ground had moved.
+    pub lost: Vec<TaskName>,
+    /// Of the lost, those whose claim ref has not moved at all: the hub refuses, or the push is still under way.
+    pub unmoved: Vec<TaskName>,
+    /// Not tried, since the dependencies' results do not merge: the task waits.
+    pub no_base: Vec<(TaskName, NoBase)>,
+}
+
+/// A claim about to be pushed.
+struct Bid {
+    spec: Queued,
+    base: Base,
+    id: ObjectId,
+    record: ClaimRecord,
+    previous: Option<ObjectId>,
+}
+
+/// Claims tasks from what this clone knows: one push for all, then one sync, then the check.
+pub fn claim(
+    session: &Session,
+    snapshot: &Snapshot,
+    options: &Options,
+    beat: Option<NodeRecord>,
+) -> Result<Claimed> {
+    let mut claimed = Claimed::default();
+    let picked = pick_tasks(session, snapshot, options);
+    let mut bids = Vec::new();
+    for task in picked {
+        if bids.len() == options.count {
+            break;
+        }
+        match base::make(session, snapshot, task)? {
+            Ok(base) => bids.push(bid(session, snapshot, task, base, options)?),
+            Err(no_base) => claimed.no_base.push((task.name().clone(), no_base)),
+        }
+    }
+    if bids.is_empty() {
+        return Ok(claimed);
+    }
+    let mut edits: Vec<Edit> = bids
+        .iter()
+        .map(|bid| {
+            Edit::new(
+                session.hub.layout.claim(&bid.record.task),
+                bid.previous,
+                Some(bid.id),
+            )
+        })
+        .collect();
+    if let Some(mut beat) = beat {
+        // The claims that we are about to hold ride on the push that takes them, so none is ever unlisted.
+        beat.claims
+            .extend(bids.iter().map(|bid| bid.id.to_string()));
+        edits.push(
+            session
+                .hub
+                .beat(&options.node, &beat, &[], &session.by, &session.ambient)?,
+        );
+    }
+    session.hub.publish_unsettled(&edits)?;
+    session.sync()?;
+    let after = session.snapshot()?;
+    for bid in bids {
+        match check(session, &after, &bid) {
+            Check::Won => claimed.won.push(Won {
+                claim: Claim {
+                    id: bid.id,
+                    record: bid.record,
+                    at: session.ambient.now(),
+                    result: None,
+                    previous: bid.previous,
+                },
+                spec: bid.spec,
+                base: bid.base,
+            }),
+            Check::Lost => {
+                if session
+                    .hub
+                    .known(&session.hub.layout.claim(&bid.record.task))
+                    == bid.previous
+                {
+                    claimed.unmoved.push(bid.record.task.clone());
+                }
+                claimed.lost.push(bid.record.task);
+            }
+            Check::Undo => {
+                undo(session, &after, &bid)?;
+                claimed.lost.push(bid.record.task);
+            }
+        }
+    }
+    Ok(claimed)
+}
+
+/// Says why a named task cannot be claimed on this node now; `None`: it can.
+pub fn obstacle(
+    session: &Session,
+    snapshot: &Snapshot,
+    name: &TaskName,
+    options: &Options,
+) -> Option<order::Obstacle> {
+    let offer = pick::offer(session, &options.node, options.hold == Hold::Hand);
+    let task = snapshot.get(name)?;
+    order::obstacle(&pick::candidate(session, snapshot, task), &offer)
+}
+
+fn pick_tasks<'a>(session: &Session, snapshot: &'a Snapshot, options: &Options) -> Vec<&'a Task> {
+    let offer: Offer = pick::offer(session, &options.node, options.hold == Hold::Hand);
+    let wanted = |task: &&Task| options.tasks.is_empty() || options.tasks.contains(task.name());
+    let open = |task: &&Task| matches!(task.state(), State::Pending | State::Assigned);
+    let candidates: Vec<Candidate> = snapshot
+        .tasks
+        .iter()
+        .filter(open)
+        .filter(wanted)
+        .map(|task| pick::candidate(session, snapshot, task))
+        .collect();
+    order::choose(&candidates, &offer)
+        .iter()
+        .filter_map(|candidate| snapshot.get(&candidate.name))
+        .collect()
+}
+
+fn bid(
+    session: &Session,
+    snapshot: &Snapshot,
+    task: &Task,
+    base: Base,
+    options: &Options,
+) -> Result<Bid> {
+    let before = task.claim();
+    let from = before.map(|claim| claim.record.phase);
+    debug_assert!(is_legal(from, Phase::Running));
+    let by_hand = options.hold == Hold::Hand;
+    let mode = match task.spec.record.mode {
+        // The claim records the mode that came of it.
+        Mode::Undecided if from == Some(Phase::Assigned) => Mode::Push,
+        Mode::Undecided if by_hand => Mode::Undecided,
+        Mode::Undecided => Mode::Pull,
+        mode => mode,
+    };
+    let record = ClaimRecord {
+        task: task.name().clone(),
+        spec: task.spec.id,
+        phase: Phase::Running,
+        reason: None,
+        node: Some(options.node.to_string()),
+        instance: session.state.instance.clone(),
+        nonce: session.nonce()?,
+        attempts: count(task.attempts(), from, Phase::Running, None),
+        mode,
+        hold: Some(options.hold),
+        until: options.until,
+        branch: Some(branch(session, snapshot, task, &options.node)?),
+        target_tip: Some(base.target_tip),
+        base: Some(base.commit),
+        built_on: base.built_on.clone(),
+        reopens: None,
+    };
+    let previous = before.map(|claim| claim.id);
+    let id = write(session, &record, previous, None, &[])?;
+    Ok(Bid {
+        spec: task.spec.clone(),
+        base,
+        id,
+        record,
+        previous,
+    })
+}
+
+/// Writes a claim commit: the record as its message, the files given as its tree, the result as its second parent.
+pub fn write(
+    session: &Session,
+    record: &ClaimRecord,
+    previous: Option<ObjectId>,
+    result: Option<ObjectId>,
+    files: &[crate::git::objects::NewEntry<'_>],
+) -> Result<ObjectId> {
+    let parents: Vec<ObjectId> = previous.into_iter().chain(result).collect();
+    Ok(session.hub.repo.write_commit(&NewCommit {
+        tree: session.hub.repo.write_tree(files)?,
+        parents: &parents,
+        message: &record.to_message(),
+        by: &session.by,
+        at: session.ambient.now(),
+    })?)
+}
+
+/// Names the task branch; one that another live task holds (`a-b/c` and `a/b-c` meet) gets a mark behind it.
+fn branch(session: &Session, snapshot: &Snapshot, task: &Task, node: &Name) -> Result<String> {
+    let plain = session.hub.layout.task_branch(task.name(), node);
+    let is_taken = snapshot.tasks.iter().any(|other| {
+        other.name() != task.name()
+            && other
+                .claim()
+                .is_some_and(|claim| claim.record.branch.as_deref() == Some(plain.as_str()))
+    });
+    if is_taken {
+        Ok(format!("{plain}-{}", &session.nonce()?[..4]))
+    } else {
+        Ok(plain)
+    }
+}
+
+enum Check {
+    Won,
+    Lost,
+    Undo,
+}
+
+/// Looks again at a task after the push: our claim is the tip, no seal, the spec in force, dependencies still good.
+fn check(session: &Session, after: &Snapshot, bid: &Bid) -> Check {
+    let name = &bid.record.task;
+    let Some(task) = after.get(name) else {
+        return Check::Lost;
+    };
+    match &task.standing {
+        Standing::Claimed(tip) if tip.id == bid.id => {}
+        Standing::Sealed {
+            leftover: Some(tip),
+            ..
+        } if tip.id == bid.id => return Check::Undo,
+        _ => return Check::Lost,
+    }
+    let built_on = bid.record.built_on.iter().all(|built_on| {
+        let dependency = after.get(&built_on.task).and_then(base::result_of);
+        match dependency {
+            Some(Some(now)) => {
+                now == built_on.result || session.hub.repo.is_ancestor(built_on.result, now)
+            }
+            _ => false,
+        }
+    });
+    let spec_stands = task.spec.id == bid.record.spec;
+    let done = task.spec.record.depends_on.iter().all(|name| {
+        after
+            .get(name)
+            .is_some_and(|task| matches!(task.state(), State::Completed | State::Merged))
+    });
+    if spec_stands && built_on && done {
+        Check::Won
+    } else {
+        Check::Undo
+    }
+}
+
+/// Undoes a claim whose ground has moved: deleted where the task is sealed, else released.
+fn undo(session: &Session, after: &Snapshot, bid: &Bid) -> Result<()> {
+    let name = session.hub.layout.claim(&bid.record.task);
+    let is_sealed = after
+        .get(&bid.record.task)
+        .is_some_and(|task| matches!(task.standing, Standing::Sealed { .. }));
+    let new = if is_sealed {
+        None
+    } else {
+        let mut record = ClaimRecord::following(
+            &bid.record,
+            Phase::Released,
+            &session.state.instance,
+            session.nonce()?,
+        );
+        record.reason = Some(Reason::Stale);
+        Some(write(session, &record, Some(bid.id), None, &[])?)
+    };
+    session.hub.publish(&[Edit::new(name, Some(bid.id), new)])?;
+    Ok(())
+}
+
+/// Says whether a claim of ours is in the task's chain, though no longer its tip.
+pub fn has_landed(session: &Session, tip: ObjectId, ours: ObjectId) -> bool {
+    chain_of(&session.hub.repo, tip)
+        .iter()
+        .any(|claim| claim.id == ours)
+}
+
+/// Says whether every answer is a yes.
+pub fn all_yes(answers: &[Answer]) -> bool {
+    answers.iter().all(|answer| answer.is_yes())
+}
+
+/// What a node says of itself when a person claims by hand: no heartbeat will follow.
+pub fn hand_record(session: &Session) -> NodeRecord {
+    let settings = session.config.node_settings(session.node.as_str());
+    let offer = pick::offer(session, &session.node, true);
+    NodeRecord {
+        v: 1,
+        name: session.node.to_string(),
+        clone: session.state.clone_id.clone(),
+        instance: session.state.instance.clone(),
+        host: session.ambient.host(),
+        slots: settings.slots,
+        labels: settings.labels,
+        executors: offer.executors.into_iter().collect(),
+        mode: format!("{:?}", settings.mode).to_lowercase(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        beat_seconds: settings.heartbeat.as_secs(),
+        state: "stopped".to_owned(),
+        claims: Vec::new(),
+        beat_at: session.ambient.now().to_string(),
+        beat: 0,
+    }
+}

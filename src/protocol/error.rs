@@ -1,0 +1,243 @@
+//! What a verb can refuse.
+
+use miette::SourceSpan;
+
+use crate::task::TaskName;
+use crate::task::spec::Source;
+use crate::task::text::escaped;
+use crate::{config, git, hub, task};
+
+/// The result of a verb.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A refusal or a failure of a verb.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum Error {
+    /// The hub failed.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Hub(#[from] hub::Error),
+    /// git or the repository failed.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Git(#[from] git::Error),
+    /// The configuration is wrong.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Config(#[from] Box<config::ConfigError>),
+    /// A name is wrong.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Name(#[from] task::name::NameError),
+    /// A spec is wrong.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Spec(#[from] Box<task::spec::SpecError>),
+    /// A file or folder given to a command cannot be read.
+    #[error("cannot read `{}`: {source}", escaped(.path))]
+    #[diagnostic(
+        code(dispatch::enqueue::unreadable),
+        help("name files that exist, folders with `*.md` in them, or `-` for standard input")
+    )]
+    Unreadable {
+        /// As it was given.
+        path: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A task of that name is queued already, with another content.
+    #[error("{task} is queued already with another content, and is {state}")]
+    #[diagnostic(
+        code(dispatch::enqueue::exists),
+        help(
+            "give the changed spec another id; while a task is pending, `--replace` puts the newer spec in force"
+        )
+    )]
+    Exists {
+        /// The task.
+        task: TaskName,
+        /// Where it stands.
+        state: task::State,
+    },
+    /// Two specs of one batch have one name.
+    #[error("{task} is given twice: in `{}` and in `{}`", escaped(.first), escaped(.second))]
+    #[diagnostic(
+        code(dispatch::enqueue::twice),
+        help("give one of them another `task_id` in its frontmatter")
+    )]
+    Twice {
+        /// The task.
+        task: TaskName,
+        /// One file.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// A dependency is nowhere.
+    #[error("{task} depends on {dependency}, which is neither on the queue nor in this batch")]
+    #[diagnostic(code(dispatch::spec::unknown_dependency))]
+    UnknownDependency {
+        /// The task.
+        task: TaskName,
+        /// What it names.
+        dependency: TaskName,
+        /// The file.
+        #[source_code]
+        file: Source,
+        /// The place in it.
+        #[label("not known")]
+        at: Option<SourceSpan>,
+        /// The way out.
+        #[help]
+        help: String,
+    },
+    /// Dependencies go in a circle.
+    #[error("the dependencies go in a circle: {}", circle.iter().map(ToString::to_string).collect::<Vec<_>>().join(" → "))]
+    #[diagnostic(
+        code(dispatch::spec::dependency_cycle),
+        help("take one of these dependencies out")
+    )]
+    DependencyCycle {
+        /// The circle; the last is the first again.
+        circle: Vec<TaskName>,
+        /// The file where it was found.
+        #[source_code]
+        file: Source,
+        /// The place in it.
+        #[label("closes the circle")]
+        at: Option<SourceSpan>,
+    },
+    /// A task argument names nothing.
+    #[error("there is no task `{}`", escaped(.given))]
+    #[diagnostic(code(dispatch::task::unknown))]
+    UnknownTask {
+        /// As it was given.
+        given: String,
+        /// The way out.
+        #[help]
+        help: String,
+    },
+    /// A task argument names several.
+    #[error("`{}` is ambiguous: {}", escaped(.given), .candidates.join(", "))]
+    #[diagnostic(
+        code(dispatch::task::ambiguous),
+        help("give the whole name, `<project>/<id>`")
+    )]
+    AmbiguousTask {
+        /// As it was given.
+        given: String,
+        /// What it may mean.
+        candidates: Vec<String>,
+    },
+    /// A named task cannot be claimed now.
+    #[error("{task} cannot be claimed: it {why}")]
+    #[diagnostic(
+        code(dispatch::claim::not_claimable),
+        help("`git dispatch list` shows where each task stands")
+    )]
+    NotClaimable {
+        /// The task.
+        task: TaskName,
+        /// The obstacle.
+        why: String,
+    },
+    /// There is no remote of that name.
+    #[error("there is no remote `{}`", escaped(.name))]
+    #[diagnostic(
+        code(dispatch::config::no_remote),
+        help("`git remote -v` lists them; set another with `git config dispatch.remote NAME`")
+    )]
+    NoRemote {
+        /// The name.
+        name: String,
+    },
+    /// The remote's address is of a kind that is not spoken.
+    #[error("the remote `{}` is `{}`, which is not spoken", escaped(.name), escaped(.url))]
+    #[diagnostic(
+        code(dispatch::config::bad_remote),
+        help("use a path, https://, http://, ssh://, git:// or host:path")
+    )]
+    BadRemote {
+        /// The name.
+        name: String,
+        /// The address.
+        url: String,
+    },
+    /// The repository has no commit on the target branch.
+    #[error("the target branch `{}` has no commit yet", escaped(.branch))]
+    #[diagnostic(
+        code(dispatch::repo::no_commits),
+        help("make a first commit: results are merged on top of it")
+    )]
+    NoCommits {
+        /// The branch.
+        branch: String,
+    },
+    /// History is cut off here.
+    #[error("this clone is shallow, so merges cannot be computed in it")]
+    #[diagnostic(
+        code(dispatch::repo::shallow),
+        help("`git fetch --unshallow` brings the rest")
+    )]
+    Shallow,
+    /// Another `run` works in this clone.
+    #[error("another `git dispatch run` is at work in this clone")]
+    #[diagnostic(
+        code(dispatch::run::already_running),
+        help("use `--slots` there for more at once, or another clone for another node")
+    )]
+    AlreadyRunning,
+    /// A checkout of the target is in the way.
+    #[error("`{}` has `{}` checked out, with changes that the merge would overwrite", .checkout.display(), escaped(.branch))]
+    #[diagnostic(
+        code(dispatch::collect::dirty_checkout),
+        help("commit or stash them there; nothing was changed")
+    )]
+    DirtyCheckout {
+        /// The checkout.
+        checkout: std::path::PathBuf,
+        /// The branch.
+        branch: String,
+    },
+    /// There is no output of a task.
+    #[error("there is no output of {task}{}", attempt.map(|n| format!(", attempt {n}")).unwrap_or_default())]
+    #[diagnostic(
+        code(dispatch::logs::none),
+        help(
+            "a task has output once an attempt at it has begun to write; `git dispatch list` shows where it stands"
+        )
+    )]
+    NoLog {
+        /// The task.
+        task: TaskName,
+        /// The attempt that was asked for.
+        attempt: Option<u32>,
+    },
+    /// A slot or an executor failed.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Executor(#[from] crate::executor::Error),
+}
+
+impl From<config::ConfigError> for Error {
+    fn from(error: config::ConfigError) -> Self {
+        Self::Config(Box::new(error))
+    }
+}
+
+impl From<task::spec::SpecError> for Error {
+    fn from(error: task::spec::SpecError) -> Self {
+        Self::Spec(Box::new(error))
+    }
+}
+
+impl Error {
+    /// Says whether the hub's not answering is the cause: then a later try may do better.
+    pub const fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Hub(error) => error.is_unreachable(),
+            Self::Git(error) => error.is_unreachable(),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The protocol: one file a verb (DESIGN.md 3 to 5). `ls` here reads like the life of a task.
+//!
+//! Owns what may be done to a task and in which order it is published. It announces what happens and prints nothing.
+
+pub mod announce;
+pub mod base;
+pub mod branch;
+pub mod claim;
+pub mod collect;
+pub mod enqueue;
+pub mod error;
+pub mod finish;
+pub mod logs;
+pub mod pick;
+pub mod release;
+pub mod seal;
+pub mod session;
+
+pub use announce::{Announce, Happened};
+pub use error::{Error, Result};
+pub use session::Session;

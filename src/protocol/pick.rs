@@ -1,0 +1,77 @@
+//! From a snapshot to the pure choice of `task::order`: what this node offers, and what each task asks for.
+
+use crate::config::model::{ExecutorKind, NodeMode};
+use crate::hub::format::spec::FILE;
+use crate::hub::snapshot::{Snapshot, Task};
+use crate::task::order::{Candidate, Offer};
+use crate::task::spec::{self, Defaults};
+use crate::task::{Name, Phase};
+
+use super::session::Session;
+
+/// Describes what this node offers.
+pub fn offer(session: &Session, node: &Name, by_hand: bool) -> Offer {
+    let settings = session.config.node_settings(node.as_str());
+    let executors = if settings.executors.is_empty() {
+        session.config.executors.keys().cloned().collect()
+    } else {
+        settings.executors.iter().cloned().collect()
+    };
+    Offer {
+        node: node.clone(),
+        labels: settings.labels.iter().cloned().collect(),
+        executors,
+        only_assigned: settings.mode == NodeMode::Push,
+        by_hand,
+    }
+}
+
+/// Describes a task for the choice.
+pub fn candidate(session: &Session, snapshot: &Snapshot, task: &Task) -> Candidate {
+    let record = &task.spec.record;
+    let executor = executor_of(session, task);
+    let is_shell = session
+        .config
+        .executor(&executor)
+        .is_some_and(|settings| settings.kind == ExecutorKind::Shell);
+    let assigned = task.claim_in(Phase::Assigned);
+    let may_start = task.state() == crate::task::State::Pending || assigned.is_some();
+    Candidate {
+        name: task.name().clone(),
+        position: snapshot.position(task.name()).unwrap_or(usize::MAX),
+        state: task.state(),
+        assigned_to: assigned.and_then(|claim| claim.record.node.clone()),
+        priority: record.priority,
+        labels: record.labels.clone(),
+        executor,
+        // Only the spec itself says whether there is something to run; it is read for those few that may start.
+        lacks_run: may_start
+            && is_shell
+            && read_spec(session, task).is_none_or(|spec| spec.run.is_none()),
+        mode: record.mode,
+        depends_on: record
+            .depends_on
+            .iter()
+            .map(|name| (name.clone(), snapshot.get(name).map(Task::state)))
+            .collect(),
+    }
+}
+
+/// Returns the name of the executor that a task runs on.
+pub fn executor_of(session: &Session, task: &Task) -> String {
+    task.spec
+        .record
+        .executor
+        .clone()
+        .unwrap_or_else(|| session.config.default_executor.clone())
+}
+
+/// Reads a task's spec again from its commit; `None` where it cannot be read.
+pub fn read_spec(session: &Session, task: &Task) -> Option<spec::Spec> {
+    let bytes = session.hub.repo.file_in(task.spec.id, FILE)?;
+    let defaults = Defaults {
+        project: task.name().project.clone(),
+        id: Some(task.name().id.to_string()),
+    };
+    Some(spec::parse(FILE, &bytes, &defaults).ok()?.spec)
+}

@@ -1,0 +1,65 @@
+//! Release: an attempt is given back, with its work if there is any (DESIGN.md 2.3).
+
+use super::claim::write;
+use super::error::Result;
+use super::session::Session;
+use crate::git::ObjectId;
+use crate::git::objects::NewEntry;
+use crate::hub::format::ClaimRecord;
+use crate::hub::format::claim::STATUS_FILE;
+use crate::hub::notes::Addition;
+use crate::hub::snapshot::Claim;
+use crate::hub::{Answer, Edit};
+use crate::task::event::{Event, bounded_error};
+use crate::task::transition::{count, taken_away};
+use crate::task::{Phase, Reason};
+
+/// Ends the attempt of `claim` for `reason`: released, or failed at the maximum of charged attempts. `work` is what it
+/// had made, if that could be saved.
+pub fn release(
+    session: &Session,
+    claim: &Claim,
+    reason: Reason,
+    work: Option<ObjectId>,
+    error: Option<&str>,
+) -> Result<Answer> {
+    let before = &claim.record;
+    let phase = taken_away(before.attempts, reason, session.config.max_attempts);
+    let mut record =
+        ClaimRecord::following(before, phase, &session.state.instance, session.nonce()?);
+    record.reason = Some(reason);
+    record.attempts = count(before.attempts, Some(before.phase), phase, Some(reason));
+    let mut event = Event::new(phase.as_str(), session.ambient.now());
+    event.attempt = Some(before.attempts.begun);
+    event.node.clone_from(&before.node);
+    event.claim = Some(claim.id.to_string());
+    event.reason = Some(reason);
+    event.error = error.map(bounded_error);
+    event.result = work.map(|id| id.to_string());
+    let text = format!("{}\n", event.to_line());
+    // A failed commit has a result by its format; with nothing made, that is where it started.
+    let result = work.or(if phase == Phase::Failed {
+        before.base.filter(|base| session.hub.repo.has(*base))
+    } else {
+        None
+    });
+    let files = [NewEntry {
+        name: STATUS_FILE,
+        content: text.as_bytes(),
+    }];
+    let id = write(session, &record, Some(claim.id), result, &files)?;
+    let mut edits = vec![Edit::new(
+        session.hub.layout.claim(&before.task),
+        Some(claim.id),
+        Some(id),
+    )];
+    let additions = [Addition::line(before.spec, &event)];
+    edits.extend(session.hub.add_status(
+        &session.node,
+        &additions,
+        &session.by,
+        &session.ambient,
+    )?);
+    let answers = session.hub.publish(&edits)?;
+    Ok(answers.into_iter().next().unwrap_or(Answer::Unknown))
+}

@@ -1,0 +1,194 @@
+//! Sealing: the record that a task is merged or cancelled for good (DESIGN.md 2.3).
+//!
+//! Owns the order: the claim first (done by whoever ends the task), then the seal, then the claim ref is deleted,
+//! leased. Whoever meets a half-done sealing finishes it here.
+
+use super::error::Result;
+use super::session::Session;
+use crate::git::ObjectId;
+use crate::hub::notes::Addition;
+use crate::hub::snapshot::{Claim, Snapshot, Standing, root_of, status_of};
+use crate::hub::{Edit, Error as HubError, Layout};
+use crate::task::event::Event;
+use crate::task::{Phase, TaskName};
+
+/// How often the seals are written again on notes that moved.
+const TRIES: u32 = 20;
+
+/// A task that is to be sealed: its claim says merged or cancelled already.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// The task.
+    pub task: TaskName,
+    /// The claim that says so.
+    pub claim: Claim,
+    /// The target, for merged tasks.
+    pub target: Option<String>,
+    /// The merge commit, for merged tasks that needed one.
+    pub merge_commit: Option<ObjectId>,
+    /// Whether its branch is to be deleted.
+    pub delete_branch: bool,
+}
+
+/// Seals the tasks: syncs and looks again, writes the seals, then deletes claim refs and branches.
+pub fn seal(session: &Session, ended: &[Ended]) -> Result<()> {
+    if ended.is_empty() {
+        return Ok(());
+    }
+    for attempt in 0.. {
+        session.sync()?;
+        let snapshot = session.snapshot()?;
+        let open: Vec<&Ended> = ended
+            .iter()
+            .filter(|ended| is_open(&snapshot, ended))
+            .collect();
+        if open.is_empty() || write_seals(session, &open)? {
+            break;
+        }
+        if attempt == TRIES {
+            return Err(HubError::Busy {
+                name: session.hub.layout.sealed(),
+                tries: TRIES,
+            }
+            .into());
+        }
+    }
+    delete_refs(session, ended)
+}
+
+/// Says whether the task still waits for its seal: our claim is the tip, and no seal is there.
+fn is_open(snapshot: &Snapshot, ended: &Ended) -> bool {
+    snapshot
+        .get(&ended.task)
+        .is_some_and(|task| match &task.standing {
+            Standing::Claimed(claim) => claim.id == ended.claim.id,
+            _ => false,
+        })
+}
+
+/// Writes the seals and this clone's status lines in one push; says whether the seals got through.
+fn write_seals(session: &Session, open: &[&Ended]) -> Result<bool> {
+    let mut additions = Vec::new();
+    for ended in open {
+        additions.push(Addition::line(
+            ended.claim.record.spec,
+            &seal_line(session, ended),
+        ));
+    }
+    let hub = &session.hub;
+    let name = hub.layout.sealed();
+    let Some(seals) = hub.add_to_notes(
+        &name,
+        hub.known(&name),
+        &additions,
+        &session.by,
+        &session.ambient,
+    )?
+    else {
+        return Ok(true);
+    };
+    let mut edits = vec![seals];
+    edits.extend(hub.add_status(&session.node, &additions, &session.by, &session.ambient)?);
+    let answers = hub.publish(&edits)?;
+    Ok(answers[0].is_yes())
+}
+
+/// The seal: which claim, the outcome, the merge commit, and the record of the work.
+fn seal_line(session: &Session, ended: &Ended) -> Event {
+    let record = &ended.claim.record;
+    let repo = &session.hub.repo;
+    let work = ended
+        .claim
+        .previous
+        .and_then(|previous| status_of(repo, previous))
+        .unwrap_or_default();
+    let mut seal = Event { ..work };
+    seal.v = crate::task::event::VERSION;
+    seal.at = ended.claim.at;
+    seal.event = record.phase.as_str().to_owned();
+    seal.task = Some(ended.task.to_string());
+    seal.attempt = Some(record.attempts.begun);
+    seal.charged = Some(record.attempts.charged);
+    seal.node.clone_from(&record.node);
+    seal.claim = Some(ended.claim.id.to_string());
+    seal.target.clone_from(&ended.target);
+    seal.merge_commit = ended.merge_commit.map(|id| id.to_string());
+    seal.reopens = root_of(repo, &ended.claim)
+        .and_then(|root| root.reopens)
+        .map(|id| id.to_string());
+    seal
+}
+
+/// Deletes claim refs and task branches, each leased on what was sealed. A branch that moved since stays.
+fn delete_refs(session: &Session, ended: &[Ended]) -> Result<()> {
+    let mut edits = Vec::new();
+    for ended in ended {
+        edits.push(Edit::new(
+            session.hub.layout.claim(&ended.task),
+            Some(ended.claim.id),
+            None,
+        ));
+        if let (true, Some(branch), Some(result)) = (
+            ended.delete_branch,
+            &ended.claim.record.branch,
+            ended.claim.result,
+        ) {
+            let name = Layout::branch_ref(branch);
+            let is_safe =
+                !session.hub.is_embedded() || session.hub.repo.checkout_of(&name)?.is_none();
+            if is_safe && branch.starts_with(session.config.branch_prefix.as_str()) {
+                edits.push(Edit::new(name, Some(result), None));
+            }
+        }
+    }
+    session.hub.publish(&edits)?;
+    Ok(())
+}
+
+/// Finishes sealings that somebody began and did not end: merged claims whose result is in the target, and cancelled
+/// ones. A merged claim whose result is not in the target is put back to completed.
+pub fn finish_half_done(session: &Session, snapshot: &Snapshot) -> Result<Vec<TaskName>> {
+    let mut ended = Vec::new();
+    let mut done = Vec::new();
+    for task in &snapshot.tasks {
+        match &task.standing {
+            Standing::Claimed(claim) if claim.record.phase == Phase::Cancelled => {
+                ended.push(Ended {
+                    task: task.name().clone(),
+                    claim: claim.clone(),
+                    target: None,
+                    merge_commit: None,
+                    delete_branch: false,
+                });
+            }
+            Standing::Claimed(claim) if claim.record.phase == Phase::Merged => {
+                let target = crate::hub::snapshot::target_of(&session.hub, &task.spec.record);
+                match super::collect::landed(session, &target, claim) {
+                    Some(merge_commit) => {
+                        done.push(task.name().clone());
+                        ended.push(Ended {
+                            task: task.name().clone(),
+                            claim: claim.clone(),
+                            target: Some(target),
+                            merge_commit,
+                            delete_branch: session.config.collect.delete_branches,
+                        });
+                    }
+                    None => super::collect::put_back(session, claim)?,
+                }
+            }
+            Standing::Sealed {
+                leftover: Some(claim),
+                ..
+            } => {
+                let name = session.hub.layout.claim(task.name());
+                session
+                    .hub
+                    .publish(&[Edit::new(name, Some(claim.id), None)])?;
+            }
+            _ => {}
+        }
+    }
+    seal(session, &ended)?;
+    Ok(done)
+}

@@ -1,0 +1,372 @@
+//! What a verb works with: the clone, its hub, its settings, its name.
+//!
+//! Owns how these are found, once, at the start of a command.
+
+use std::path::{Path, PathBuf};
+
+use crate::ambient::Ambient;
+use crate::config::{self, Config, Loaded};
+use crate::exec::Cancel;
+use crate::git::Repo;
+use crate::git::remote::Remote;
+use crate::git::repo::Identity;
+use crate::hub::local::LocalState;
+use crate::hub::snapshot::Snapshot;
+use crate::hub::sync::{Remembered, Synced};
+use crate::hub::{Error as HubError, Hub, Layout, Place};
+use crate::task::name::NameKind;
+use crate::task::{Name, TaskName};
+
+use super::error::{Error, Result};
+
+/// The name of the configuration file.
+pub const CONFIG_FILE: &str = "git-dispatch.toml";
+
+/// A clone, ready for a verb.
+#[derive(Clone)]
+pub struct Session {
+    /// Clock, randomness, environment.
+    pub ambient: Ambient,
+    /// The hub, as seen from this clone.
+    pub hub: Hub,
+    /// This clone's own state.
+    pub state: LocalState,
+    /// The settings.
+    pub config: Config,
+    /// This node's name.
+    pub node: Name,
+    /// The project of specs that name none.
+    pub project: Name,
+    /// Who commits.
+    pub by: Identity,
+}
+
+/// Settings given as options of a command, as `(path, value, flag)`.
+pub type OptionSettings = Vec<(&'static str, toml::Value, &'static str)>;
+
+impl Session {
+    /// Opens the clone that `start` is in.
+    pub fn open(
+        start: &Path,
+        ambient: &Ambient,
+        options: &OptionSettings,
+        cancel: &Cancel,
+    ) -> Result<Self> {
+        let repo = Repo::discover(start, ambient)?.with_cancel(cancel.clone());
+        let state = LocalState::open(repo.common_dir(), ambient)?;
+        // The remote and the target say where the file may be, so they are read without it first.
+        let early = load(&repo, ambient, options, None)?.config;
+        let place = find_place(&repo, &early)?;
+        let deadline = *early.sync_timeout;
+        let mut hub = Hub {
+            repo,
+            place,
+            layout: Layout::default(),
+            target: String::new(),
+            deadline,
+        };
+        hub.target = match &early.target {
+            Some(target) => target.clone(),
+            None => default_target(&hub, &state)?,
+        };
+        let file = find_file(&hub);
+        let config = load(&hub.repo, ambient, options, file)?.config;
+        if let Some(target) = &config.target {
+            hub.target.clone_from(target);
+        }
+        hub.deadline = *config.sync_timeout;
+        hub.layout = Layout::new(&config.ref_prefix, &config.branch_prefix);
+        let node = match &config.node_name {
+            Some(name) => Name::new(NameKind::Node, name)?,
+            None => Name::sanitized(
+                &format!("{}-{}", ambient.host(), &state.clone_id[..4]),
+                "node",
+            ),
+        };
+        let project = project_of(&hub, &config)?;
+        let by = hub.repo.identity().unwrap_or_else(|| Identity {
+            name: node.to_string(),
+            email: "node@git-dispatch".to_owned(),
+        });
+        Ok(Self {
+            ambient: ambient.clone(),
+            hub,
+            state,
+            config,
+            node,
+            project,
+            by,
+        })
+    }
+
+    /// Reads the hub, and refuses one that lost its memory.
+    pub fn sync(&self) -> Result<()> {
+        match self.sync_leniently()?.memory_lost {
+            Some(detail) => Err(HubError::MemoryLost { detail }.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads the hub; one that lost its memory is only told of.
+    pub fn sync_leniently(&self) -> Result<Synced> {
+        let known = Snapshot::load(&self.hub)?;
+        let targets = crate::hub::snapshot::live_targets(&self.hub, &known);
+        let synced = self.hub.sync(&self.state, &self.ambient, &targets)?;
+        // Targets that were named for the first time by what just came.
+        let wanted: Vec<String> = Snapshot::load(&self.hub)?
+            .tasks
+            .iter()
+            .filter_map(|task| task.spec.record.target.clone())
+            .filter(|target| *target != self.hub.target && !targets.contains(target))
+            .collect();
+        if !wanted.is_empty() && !self.hub.is_embedded() {
+            self.hub
+                .sync(&self.state, &self.ambient, &[targets, wanted].concat())?;
+        }
+        Ok(synced)
+    }
+
+    /// Reads what this clone knows.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        Ok(Snapshot::load(&self.hub)?)
+    }
+
+    /// Returns when the mirror was last brought up to date; `None` with the embedded hub, or before the first time.
+    pub fn synced_at(&self) -> Result<Option<jiff::Timestamp>> {
+        Ok(self
+            .state
+            .read::<Remembered>("hub.json")?
+            .and_then(|remembered| remembered.synced_at))
+    }
+
+    /// Draws a nonce.
+    pub fn nonce(&self) -> Result<String> {
+        Ok(self.ambient.nonce().map_err(HubError::Random)?)
+    }
+
+    /// Returns the folder of this node's slots.
+    pub fn work_dir(&self) -> PathBuf {
+        if let Some(folder) = &self.config.node_settings(self.node.as_str()).work_dir {
+            return self.hub.repo.common_dir().join(folder);
+        }
+        let common = self.hub.repo.common_dir();
+        // Two clones of one name must not share slots: the folder's whole path tells them apart.
+        let mark = fnv(common.as_os_str().as_encoded_bytes());
+        let name = Name::sanitized(&self.hub.repo.folder_name(), "repository");
+        self.ambient
+            .state_home()
+            .join("git-dispatch")
+            .join(format!("{name}-{mark:08x}"))
+    }
+
+    /// Resolves a task argument: `<project>/<id>`, or an id or the beginning of one where that is unambiguous.
+    pub fn resolve(&self, snapshot: &Snapshot, given: &str) -> Result<TaskName> {
+        let names = || snapshot.tasks.iter().map(crate::hub::snapshot::Task::name);
+        if given.contains('/') {
+            let name = TaskName::parse(given)?;
+            return match snapshot.get(&name) {
+                Some(_) => Ok(name),
+                None => Err(unknown_task(
+                    given,
+                    names().map(ToString::to_string).collect(),
+                )),
+            };
+        }
+        let exact: Vec<&TaskName> = names().filter(|name| name.id.as_str() == given).collect();
+        let own = exact.iter().find(|name| name.project == self.project);
+        let found = if exact.is_empty() {
+            names()
+                .filter(|name| !given.is_empty() && name.id.as_str().starts_with(given))
+                .collect()
+        } else {
+            exact.clone()
+        };
+        match (found.as_slice(), own) {
+            ([one], _) => Ok((*one).clone()),
+            (_, Some(own)) => Ok((*own).clone()),
+            ([], _) => Err(unknown_task(
+                given,
+                names().map(|name| name.id.to_string()).collect(),
+            )),
+            (several, _) => Err(Error::AmbiguousTask {
+                given: given.to_owned(),
+                candidates: several.iter().take(10).map(ToString::to_string).collect(),
+            }),
+        }
+    }
+}
+
+fn unknown_task(given: &str, known: Vec<String>) -> Error {
+    let help = match config::near::nearest(given, known.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "`git dispatch list` shows the tasks".to_owned(),
+    };
+    Error::UnknownTask {
+        given: given.to_owned(),
+        help,
+    }
+}
+
+fn load(
+    repo: &Repo,
+    ambient: &Ambient,
+    options: &OptionSettings,
+    file: Option<(String, String)>,
+) -> Result<Loaded> {
+    let environment = ambient
+        .vars()
+        .filter_map(|(name, value)| Some((name.to_str()?, value.to_str()?)));
+    let mut inputs = config::Inputs::default()
+        .with_git_config(repo.config_section("dispatch"))
+        .with_environment(environment);
+    if let Some((name, text)) = file {
+        inputs = inputs.with_file(name, text);
+    }
+    for (path, value, flag) in options {
+        inputs = inputs.with_option(*path, value.clone(), *flag);
+    }
+    Ok(config::load(&inputs)?)
+}
+
+/// Finds the hub: `dispatch.remote`, else the current branch's remote, else `origin`, else the only one, else none.
+fn find_place(repo: &Repo, config: &Config) -> Result<Place> {
+    let named = match &config.remote {
+        Some(name) => Some(name.clone()),
+        None => {
+            let of_branch = repo.head_branch().and_then(|branch| {
+                repo.config_string(&format!(
+                    "branch.{}.remote",
+                    branch.strip_prefix("refs/heads/")?
+                ))
+            });
+            let remotes = repo.remote_names();
+            of_branch
+                .filter(|name| remotes.contains(name))
+                .or_else(|| remotes.iter().find(|name| *name == "origin").cloned())
+                .or_else(|| (remotes.len() == 1).then(|| remotes[0].clone()))
+        }
+    };
+    let Some(name) = named else {
+        return Ok(Place::Embedded);
+    };
+    // `none` is how a clone with remotes says that it is its own hub; no remote can be called so by accident.
+    let Some(remote) = repo.remote(&name) else {
+        return Err(Error::NoRemote { name });
+    };
+    for url in [&remote.url, &remote.push_url] {
+        if url.starts_with('-') || url.contains("::") {
+            return Err(Error::BadRemote {
+                name,
+                url: url.clone(),
+            });
+        }
+    }
+    Ok(Place::Remote(absolute(repo, remote)))
+}
+
+/// Makes a relative path of a remote absolute, since git(1) is run from elsewhere than the user's folder.
+fn absolute(repo: &Repo, mut remote: Remote) -> Remote {
+    for url in [&mut remote.url, &mut remote.push_url] {
+        let is_path = url.starts_with("./") || url.starts_with("../");
+        if is_path {
+            let base = repo.work_tree().unwrap_or_else(|| repo.common_dir());
+            *url = base.join(&*url).to_string_lossy().into_owned();
+        }
+    }
+    remote
+}
+
+/// Finds the branch that results go to: the remote's default branch; with the embedded hub `init.defaultBranch`,
+/// `main` or `master`, whichever is there, else the branch checked out.
+fn default_target(hub: &Hub, state: &LocalState) -> Result<String> {
+    let fallback = || "main".to_owned();
+    let Place::Remote(remote) = &hub.place else {
+        let exists = |name: &String| hub.repo.ref_value(&Layout::branch_ref(name)).is_some();
+        let configured = hub.repo.config_string("init.defaultBranch");
+        let usual = [
+            configured,
+            Some("main".to_owned()),
+            Some("master".to_owned()),
+        ];
+        let head = hub
+            .repo
+            .head_branch()
+            .and_then(|name| Some(name.strip_prefix("refs/heads/")?.to_owned()));
+        return Ok(usual
+            .into_iter()
+            .flatten()
+            .find(exists)
+            .or(head)
+            .unwrap_or_else(fallback));
+    };
+    if let Some(head) = hub
+        .repo
+        .symbolic_ref(&format!("refs/remotes/{}/HEAD", remote.name))
+    {
+        let prefix = format!("refs/remotes/{}/", remote.name);
+        if let Some(branch) = head.strip_prefix(&prefix) {
+            return Ok(branch.to_owned());
+        }
+    }
+    let mut remembered: Remembered = state.read("hub.json")?.unwrap_or_default();
+    if let Some(branch) = remembered
+        .default_branch
+        .filter(|_| remembered.url == remote.url)
+    {
+        return Ok(branch);
+    }
+    match hub.repo.remote_head(remote, hub.deadline) {
+        Ok(Some(branch)) => {
+            remembered.default_branch = Some(branch.clone());
+            remembered.url.clone_from(&remote.url);
+            state.write("hub.json", &remembered)?;
+            Ok(branch)
+        }
+        Ok(None) => Ok(fallback()),
+        Err(error) if error.is_unreachable() => Ok(fallback()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Finds the configuration file: in the checkout, else in the target's tree.
+fn find_file(hub: &Hub) -> Option<(String, String)> {
+    if let Some(work_tree) = hub.repo.work_tree() {
+        let text = std::fs::read_to_string(work_tree.join(CONFIG_FILE)).ok()?;
+        return Some((CONFIG_FILE.to_owned(), text));
+    }
+    let text = hub
+        .repo
+        .file_in(hub.target_tip(&hub.target)?, CONFIG_FILE)?;
+    Some((
+        format!("{}:{CONFIG_FILE}", hub.target),
+        String::from_utf8_lossy(&text).into_owned(),
+    ))
+}
+
+/// Names the project of specs that name none: as configured, else after the remote, else after the folder.
+fn project_of(hub: &Hub, config: &Config) -> Result<Name> {
+    if let Some(project) = &config.project {
+        return Ok(Name::new(NameKind::Project, project)?);
+    }
+    let of_url = |url: &str| {
+        let last = url
+            .trim_end_matches('/')
+            .rsplit(['/', ':'])
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        last.strip_suffix(".git").unwrap_or(&last).to_owned()
+    };
+    let text = match &hub.place {
+        Place::Remote(remote) => of_url(&remote.url),
+        Place::Embedded => hub.repo.folder_name(),
+    };
+    Ok(Name::sanitized(&text, "project"))
+}
+
+/// A short mark of a path; only to tell folders apart, so any spreading function does.
+fn fnv(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
+}

@@ -1,0 +1,14 @@
+//! The words of the domain: names, specs, phases, what may follow what, what is next.
+//!
+//! Pure values: nothing here reads a clock, a file or a repository.
+
+pub mod event;
+pub mod name;
+pub mod order;
+pub mod phase;
+pub mod spec;
+pub mod text;
+pub mod transition;
+
+pub use name::{Name, TaskName};
+pub use phase::{Hold, Phase, Reason, State};

@@ -1,0 +1,260 @@
+//! Which task is next on a node: a pure choice (DESIGN.md 4).
+//!
+//! Owns what stands in a task's way and the order among those that nothing stands in the way of. It is given a view of
+//! the queue and the node and knows neither refs nor clocks.
+
+use std::collections::BTreeSet;
+
+use super::phase::State;
+use super::{Name, TaskName};
+use crate::task::spec::Mode;
+
+/// What the choice needs to know of one task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The task.
+    pub name: TaskName,
+    /// Its place in the queue.
+    pub position: usize,
+    /// Where it stands.
+    pub state: State,
+    /// The node that it is assigned to, while it is.
+    pub assigned_to: Option<String>,
+    /// Its priority, 0 first.
+    pub priority: u8,
+    /// The labels that a node must have.
+    pub labels: Vec<String>,
+    /// The executor that it runs on.
+    pub executor: String,
+    /// Whether that executor runs the spec's own `run` line, and the spec has none.
+    pub lacks_run: bool,
+    /// Who may run it.
+    pub mode: Mode,
+    /// Its dependencies, and where each stands; `None` for one that is not on the queue.
+    pub depends_on: Vec<(TaskName, Option<State>)>,
+}
+
+/// What the choice needs to know of the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// The node.
+    pub node: Name,
+    /// The labels that it has.
+    pub labels: BTreeSet<String>,
+    /// The executors that it offers.
+    pub executors: BTreeSet<String>,
+    /// Whether it runs only what is assigned to it.
+    pub only_assigned: bool,
+    /// Whether it is a person who asks: then a task without anything to run may be claimed.
+    pub by_hand: bool,
+}
+
+/// Why a task does not start on a node now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Obstacle {
+    /// It is not pending.
+    State(State),
+    /// It is assigned to another node.
+    AssignedTo(String),
+    /// A dependency is not done.
+    WaitsFor {
+        /// The dependency.
+        task: TaskName,
+        /// Where it stands; `None`: not on the queue.
+        state: Option<State>,
+    },
+    /// The node lacks a label.
+    Label(String),
+    /// The node does not offer the executor.
+    Executor(String),
+    /// The executor would run the spec's `run` line, and there is none.
+    NothingToRun,
+    /// The task, or the node, goes by assignment only.
+    OnlyAssigned,
+}
+
+impl std::fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::State(state) => write!(f, "is {state}"),
+            Self::AssignedTo(node) => write!(f, "is assigned to {}", super::text::escaped(node)),
+            Self::WaitsFor {
+                task,
+                state: Some(state),
+            } => write!(f, "waits for {task} ({state})"),
+            Self::WaitsFor { task, state: None } => {
+                write!(f, "waits for {task}, which is not on the queue")
+            }
+            Self::Label(label) => write!(f, "needs label {}", super::text::escaped(label)),
+            Self::Executor(name) => write!(f, "needs executor {}", super::text::escaped(name)),
+            Self::NothingToRun => write!(f, "has no `run` for the shell executor"),
+            Self::OnlyAssigned => write!(f, "runs only by assignment"),
+        }
+    }
+}
+
+/// Finds what stands in the way of `task` on the node; `None`: it may start.
+pub fn obstacle(task: &Candidate, offer: &Offer) -> Option<Obstacle> {
+    match (task.state, &task.assigned_to) {
+        (State::Pending, _) => {
+            if !offer.by_hand && (offer.only_assigned || task.mode == Mode::Push) {
+                return Some(Obstacle::OnlyAssigned);
+            }
+        }
+        (State::Assigned, Some(node)) if node == offer.node.as_str() => {}
+        (State::Assigned, Some(node)) => return Some(Obstacle::AssignedTo(node.clone())),
+        (state, _) => return Some(Obstacle::State(state)),
+    }
+    let undone = task
+        .depends_on
+        .iter()
+        .find(|(_, state)| !matches!(state, Some(State::Completed | State::Merged)));
+    if let Some((dependency, state)) = undone {
+        return Some(Obstacle::WaitsFor {
+            task: dependency.clone(),
+            state: *state,
+        });
+    }
+    if let Some(label) = task
+        .labels
+        .iter()
+        .find(|label| !offer.labels.contains(*label))
+    {
+        return Some(Obstacle::Label(label.clone()));
+    }
+    if !offer.executors.contains(&task.executor) {
+        return Some(Obstacle::Executor(task.executor.clone()));
+    }
+    (task.lacks_run && !offer.by_hand).then_some(Obstacle::NothingToRun)
+}
+
+/// Chooses the tasks that may start on the node, best first: by priority, then by place in the queue.
+pub fn choose<'a>(
+    tasks: impl IntoIterator<Item = &'a Candidate>,
+    offer: &Offer,
+) -> Vec<&'a Candidate> {
+    let mut chosen: Vec<&Candidate> = tasks
+        .into_iter()
+        .filter(|task| obstacle(task, offer).is_none())
+        .collect();
+    chosen.sort_by_key(|task| (task.priority, task.position));
+    chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::task::name::NameKind;
+
+    fn offer() -> Offer {
+        Offer {
+            node: Name::new(NameKind::Node, "n").unwrap(),
+            labels: ["a".to_owned()].into(),
+            executors: ["shell".to_owned()].into(),
+            only_assigned: false,
+            by_hand: false,
+        }
+    }
+
+    fn candidate(position: usize) -> Candidate {
+        Candidate {
+            name: TaskName::parse(&format!("p/t{position}")).unwrap(),
+            position,
+            state: State::Pending,
+            assigned_to: None,
+            priority: 2,
+            labels: vec![],
+            executor: "shell".into(),
+            lacks_run: false,
+            mode: Mode::Undecided,
+            depends_on: vec![],
+        }
+    }
+
+    #[test]
+    fn urgent_first_then_the_queue() {
+        let mut tasks: Vec<Candidate> = (0..4).map(candidate).collect();
+        tasks[2].priority = 0;
+        let order: Vec<usize> = choose(&tasks, &offer())
+            .iter()
+            .map(|task| task.position)
+            .collect();
+        assert_eq!(order, [2, 0, 1, 3]);
+    }
+
+    #[test]
+    fn each_obstacle_is_named() {
+        let dependency = candidate(9).name;
+        let with = |change: &dyn Fn(&mut Candidate)| {
+            let mut task = candidate(0);
+            change(&mut task);
+            obstacle(&task, &offer())
+        };
+        assert_eq!(with(&|_| {}), None);
+        assert_eq!(
+            with(&|task| task.state = State::Failed),
+            Some(Obstacle::State(State::Failed))
+        );
+        assert_eq!(
+            with(&|task| task.labels = vec!["gpu".into()]),
+            Some(Obstacle::Label("gpu".into()))
+        );
+        assert_eq!(
+            with(&|task| task.executor = "glm".into()),
+            Some(Obstacle::Executor("glm".into()))
+        );
+        assert_eq!(
+            with(&|task| task.lacks_run = true),
+            Some(Obstacle::NothingToRun)
+        );
+        assert_eq!(
+            with(&|task| task.mode = Mode::Push),
+            Some(Obstacle::OnlyAssigned)
+        );
+        for state in [
+            None,
+            Some(State::Running),
+            Some(State::Failed),
+            Some(State::Cancelled),
+        ] {
+            let waits = Some(Obstacle::WaitsFor {
+                task: dependency.clone(),
+                state,
+            });
+            assert_eq!(
+                with(&|task| task.depends_on = vec![(dependency.clone(), state)]),
+                waits
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_assigned_here_starts_here_only() {
+        let mut task = candidate(0);
+        task.state = State::Assigned;
+        task.assigned_to = Some("n".into());
+        task.mode = Mode::Push;
+        assert_eq!(obstacle(&task, &offer()), None);
+        task.assigned_to = Some("other".into());
+        assert_eq!(
+            obstacle(&task, &offer()),
+            Some(Obstacle::AssignedTo("other".into()))
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_same_queue_gives_the_same_order(priorities in proptest::collection::vec(0u8..4, 0..30), turn in 0usize..30) {
+            let mut tasks: Vec<Candidate> = priorities.iter().enumerate().map(|(at, priority)| {
+                Candidate { priority: *priority, ..candidate(at) }
+            }).collect();
+            let order: Vec<usize> = choose(&tasks, &offer()).iter().map(|task| task.position).collect();
+            let len = tasks.len().max(1);
+            tasks.rotate_left(turn % len);
+            let again: Vec<usize> = choose(&tasks, &offer()).iter().map(|task| task.position).collect();
+            prop_assert_eq!(order, again);
+        }
+    }
+}

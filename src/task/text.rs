@@ -1,0 +1,179 @@
+//! How text that somebody else wrote is made fit to be shown.
+//!
+//! Owns which characters may reach a terminal. Width, colour and truncation to a column are `ui`'s; nothing here
+//! decides what may be stored.
+
+use std::fmt::{self, Write as _};
+
+/// Shows text with everything that could drive or deceive a terminal written out: `\u{1b}`, `\n`, `\u{202e}`.
+///
+/// Chinese, emoji and accents stay as they are. A backslash stays too, so the result is for eyes, not for parsing.
+#[derive(Debug, Clone, Copy)]
+pub struct Escaped<'a>(pub &'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut before = None;
+        let mut rest = self.0.chars();
+        while let Some(c) = rest.next() {
+            if is_deceptive(c) && !joins_emoji(before, c, rest.clone().next()) {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                f.write_char(c)?;
+            }
+            before = Some(c);
+        }
+        Ok(())
+    }
+}
+
+/// Returns the text as [`Escaped`] shows it.
+pub fn escaped(text: &str) -> String {
+    Escaped(text).to_string()
+}
+
+/// Returns the first `max` characters of the text, escaped, with `…` where something was left out.
+pub fn excerpt(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
+        Some((end, _)) => format!("{}…", Escaped(&text[..end])),
+        None => escaped(text),
+    }
+}
+
+/// Collapses every run of white space and control characters to one blank and trims: for commit subjects.
+pub fn one_line(text: &str) -> String {
+    text.split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Replaces what [`escaped`] would write out by fillers of the same number of bytes.
+///
+/// Diagnostics print the source they point into, raw: it must be harmless, and byte offsets into it must not move.
+pub fn masked(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        let line_end = c == '\n' || (c == '\r' && rest.peek() == Some(&'\n'));
+        if line_end || c == '\t' || !is_deceptive(c) {
+            shown.push(c);
+        } else {
+            shown.push_str(match c.len_utf8() {
+                1 => "?",
+                2 => "\u{bf}",
+                3 => "\u{fffd}",
+                _ => "\u{fffd}?",
+            });
+        }
+    }
+    shown
+}
+
+/// Says whether a character is invisible, moves the cursor, or reorders what stands around it.
+fn is_deceptive(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{fff9}'..='\u{fffb}'
+            // Tag characters: a whole sentence can be hidden in them.
+            | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Says whether a zero-width joiner glues two emoji, its one use that a reader would miss.
+fn joins_emoji(before: Option<char>, c: char, after: Option<char>) -> bool {
+    let pictogram = |c: char| matches!(c, '\u{2190}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}');
+    c == '\u{200d}'
+        && before.is_some_and(|c| pictogram(c) || c == '\u{fe0f}')
+        && after.is_some_and(pictogram)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_drives_a_terminal_is_written_out() {
+        assert_eq!(escaped("a\x1b[31mb\n\t\r"), "a\\u{1b}[31mb\\n\\t\\r");
+        assert_eq!(escaped("\0\x7f\u{9b}"), "\\u{0}\\u{7f}\\u{9b}");
+        assert_eq!(
+            escaped("x\u{202e}y\u{2066}\u{200f}\u{61c}"),
+            "x\\u{202e}y\\u{2066}\\u{200f}\\u{61c}"
+        );
+        assert_eq!(
+            escaped("a\u{200b}b\u{feff}\u{2028}\u{2029}"),
+            "a\\u{200b}b\\u{feff}\\u{2028}\\u{2029}"
+        );
+        assert_eq!(escaped("\u{e0041}"), "\\u{e0041}");
+    }
+
+    #[test]
+    fn what_people_write_stays() {
+        for text in [
+            "打包模式",
+            "naïve",
+            "🚀 ok",
+            "C:\\temp",
+            "“q” 'q' \"q\"",
+            "❤️",
+            "👩\u{200d}💻",
+            "full\u{3000}width",
+        ] {
+            assert_eq!(escaped(text), text);
+        }
+        assert_eq!(escaped("a\u{200d}b"), "a\\u{200d}b");
+        assert_eq!(escaped(""), "");
+    }
+
+    #[test]
+    fn an_excerpt_says_that_it_is_one() {
+        assert_eq!(excerpt("abcdef", 3), "abc…");
+        assert_eq!(excerpt("打包模", 3), "打包模");
+        assert_eq!(excerpt("\x1b\x1b", 1), "\\u{1b}…");
+    }
+
+    #[test]
+    fn one_line_is_one_line() {
+        assert_eq!(one_line("  a\r\n\tb \x1b c\u{2028}d  "), "a b c d");
+        assert_eq!(one_line("\n \t"), "");
+    }
+
+    #[test]
+    fn a_mask_keeps_line_ends() {
+        assert_eq!(
+            masked("a\r\nb\tc\rd\x1be\u{85}f\u{202e}"),
+            "a\r\nb\tc?d?e\u{bf}f\u{fffd}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_control_character_survives(text in any::<String>()) {
+            let shown = escaped(&text);
+            prop_assert!(!shown.chars().any(char::is_control));
+            let deceives = shown.chars().any(|c| is_deceptive(c) && c != '\u{200d}');
+            prop_assert!(!deceives);
+        }
+
+        #[test]
+        fn a_subject_has_no_control_character(text in any::<String>()) {
+            let subject = one_line(&text);
+            prop_assert!(!subject.chars().any(char::is_control));
+            prop_assert_eq!(one_line(&subject), subject);
+        }
+
+        #[test]
+        fn a_mask_moves_no_byte(text in any::<String>()) {
+            let shown = masked(&text);
+            prop_assert_eq!(shown.len(), text.len());
+            for (at, _) in text.char_indices() {
+                prop_assert!(shown.is_char_boundary(at));
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What is shown while a command works: a line for each thing that happened, and a spinner on a terminal.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::Ui;
+use crate::protocol::{Announce, Happened};
+use crate::task::text::escaped;
+
+/// Shows what happens on standard error.
+#[derive(Debug)]
+pub struct Progress {
+    ui: Ui,
+    bar: ProgressBar,
+}
+
+impl Progress {
+    /// Starts showing; `what` stands beside the spinner.
+    pub fn start(ui: &Ui, what: &'static str) -> Self {
+        let bar = if ui.progress {
+            ProgressBar::new_spinner()
+        } else {
+            ProgressBar::hidden()
+        };
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed:.dim}") {
+            bar.set_style(style);
+        }
+        bar.set_message(what);
+        if ui.progress {
+            bar.enable_steady_tick(Duration::from_millis(120));
+        }
+        Self {
+            ui: ui.clone(),
+            bar,
+        }
+    }
+
+    /// Changes what stands beside the spinner.
+    pub fn now(&self, what: &'static str) {
+        self.bar.set_message(what);
+    }
+
+    fn line(&self, happened: &Happened) -> String {
+        let theme = &self.ui.err;
+        match happened {
+            Happened::Started {
+                task,
+                title,
+                attempt,
+            } => {
+                let again = if *attempt > 1 {
+                    format!(" (attempt {attempt})")
+                } else {
+                    String::new()
+                };
+                format!(
+                    "{} {task}{again}: {}",
+                    theme.faint("started  "),
+                    escaped(title)
+                )
+            }
+            Happened::Completed {
+                task,
+                files,
+                lines: (added, removed),
+                took,
+            } => format!(
+                "{} {task}: {files} {}, +{added} −{removed}, {}",
+                theme.good("completed"),
+                if *files == 1 { "file" } else { "files" },
+                seconds(*took)
+            ),
+            Happened::Failed {
+                task,
+                reason,
+                error,
+            } => {
+                format!(
+                    "{} {task} ({reason}): {}",
+                    theme.bad("failed   "),
+                    escaped(error)
+                )
+            }
+            Happened::Fenced { task, why, kept } => {
+                let kept = kept
+                    .as_ref()
+                    .map(|name| format!("; the work is kept at {name}"))
+                    .unwrap_or_default();
+                format!(
+                    "{} {task}: {}{kept}",
+                    theme.warning("fenced   "),
+                    escaped(why)
+                )
+            }
+            Happened::Waiting { task } => {
+                format!(
+                    "{} {task}: the hub does not answer; the result is kept here and published by the next `run`",
+                    theme.warning("waiting  ")
+                )
+            }
+            Happened::Released { task, reason } => {
+                format!("{} {task} ({reason})", theme.warning("released "))
+            }
+            Happened::Merged { task } => format!("{} {task}", theme.good("merged   ")),
+            Happened::Conflicted { task, files } => {
+                let files: Vec<String> = files
+                    .iter()
+                    .map(|file| format!("{} ({})", escaped(&file.path), escaped(&file.kind)))
+                    .collect();
+                format!("{} {task}: {}", theme.bad("conflict "), files.join(", "))
+            }
+            Happened::Note(text) => format!("{} {}", theme.faint("note     "), escaped(text)),
+        }
+    }
+}
+
+impl Announce for Progress {
+    fn happened(&self, what: &Happened) {
+        if matches!(what, Happened::Started { .. }) && !self.ui.progress && !self.ui.verbose {
+            return;
+        }
+        self.bar.suspend(|| self.ui.note(&self.line(what)));
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// A duration as people read it.
+pub fn seconds(time: Duration) -> String {
+    let whole = time.as_secs();
+    match whole {
+        0..=9 => format!("{:.1} s", time.as_secs_f64()),
+        10..=119 => format!("{whole} s"),
+        120..=7199 => format!("{} min", whole / 60),
+        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
+    }
+}
