@@ -28,18 +28,12 @@ pub struct Ambient {
 #[derive(Clone, Debug)]
 enum Source {
     System,
-    Fixed {
-        second: Arc<AtomicU64>,
-        count: Arc<AtomicU64>,
-    },
+    Fixed { second: Arc<AtomicU64>, count: Arc<AtomicU64> },
 }
 
 impl Ambient {
     /// Reads the real world.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one reader of the environment"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one reader of the environment")]
     pub fn system() -> std::io::Result<Self> {
         Ok(Self {
             source: Source::System,
@@ -53,10 +47,7 @@ impl Ambient {
     /// Makes a still world for tests: the clock stands at `second`, nonces count up from 1, no variable is set.
     pub fn fixed(second: u64) -> Self {
         Self {
-            source: Source::Fixed {
-                second: Arc::new(AtomicU64::new(second)),
-                count: Arc::new(AtomicU64::new(0)),
-            },
+            source: Source::Fixed { second: Arc::new(AtomicU64::new(second)), count: Arc::new(AtomicU64::new(0)) },
             vars: Arc::default(),
             cwd: PathBuf::from("/"),
             stderr_is_terminal: false,
@@ -93,17 +84,12 @@ impl Ambient {
         self.nonce()
             .ok()
             .and_then(|nonce| u32::from_str_radix(&nonce[..8], 16).ok())
-            .map_or(0.5, |number| {
-                f64::from(number) / (f64::from(u32::MAX) + 1.0)
-            })
+            .map_or(0.5, |number| f64::from(number) / (f64::from(u32::MAX) + 1.0))
     }
 
     /// Returns an environment variable, if it is set and holds text.
     pub fn var(&self, name: &str) -> Option<&str> {
-        self.vars
-            .get(std::ffi::OsStr::new(name))?
-            .to_str()
-            .filter(|value| !value.is_empty())
+        self.vars.get(std::ffi::OsStr::new(name))?.to_str().filter(|value| !value.is_empty())
     }
 
     /// Returns all environment variables.
@@ -124,10 +110,7 @@ impl Ambient {
     pub fn host(&self) -> String {
         match self.source {
             Source::System => {
-                let name = rustix::system::uname()
-                    .nodename()
-                    .to_string_lossy()
-                    .into_owned();
+                let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
                 name.split('.').next().unwrap_or_default().to_owned()
             }
             Source::Fixed { .. } => "host".to_owned(),
@@ -137,11 +120,7 @@ impl Ambient {
     /// Returns the user's folder for state that is kept between runs: `$XDG_STATE_HOME`, else `~/.local/state`, else
     /// the folder for temporary files.
     pub fn state_home(&self) -> PathBuf {
-        let absolute = |name| {
-            self.var(name)
-                .map(PathBuf::from)
-                .filter(|path| path.is_absolute())
-        };
+        let absolute = |name| self.var(name).map(PathBuf::from).filter(|path| path.is_absolute());
         absolute("XDG_STATE_HOME")
             .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
             .unwrap_or_else(std::env::temp_dir)

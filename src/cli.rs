@@ -102,20 +102,13 @@ fn run(cli: Cli, mut ambient: Ambient) -> Exit {
     }
     let ui = Ui::new(&cli.global, &ambient);
     let Some(command) = cli.command else {
-        return ui.usage(&Cli::command().error(
-            clap::error::ErrorKind::MissingSubcommand,
-            "a command is needed",
-        ));
+        return ui.usage(&Cli::command().error(clap::error::ErrorKind::MissingSubcommand, "a command is needed"));
     };
     let signals = match Signals::install() {
         Ok(signals) => signals,
         Err(error) => return ui.failure(&miette::miette!("signals cannot be handled: {error}")),
     };
-    let context = Context {
-        ambient,
-        ui,
-        signals,
-    };
+    let context = Context { ambient, ui, signals };
     let result = match command {
         Command::Enqueue(args) => commands::enqueue::run(&context, &args),
         Command::List(args) => commands::list::run(&context, &args),

@@ -49,11 +49,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         .now()
         .saturating_add(jiff::SignedDuration::try_from(*hold).unwrap_or(jiff::SignedDuration::MAX));
     let options = Options {
-        count: if tasks.is_empty() {
-            args.count
-        } else {
-            tasks.len()
-        },
+        count: if tasks.is_empty() { args.count } else { tasks.len() },
         tasks,
         node: session.node.clone(),
         hold: Hold::Hand,
@@ -70,35 +66,30 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     for (task, why) in &claimed.no_base {
         context.ui.warn(&format!("{task} waits: {why}"));
     }
-    let after = session.snapshot()?;
-    if context.ui.json {
-        let won: Vec<_> = claimed
-            .won
-            .iter()
-            .filter_map(|won| after.get(&won.claim.record.task))
-            .map(|task| json::task(&session, task))
-            .collect();
-        context.ui.document(&json!({"claimed": won, "lost": lost}));
-    } else {
-        for won in &claimed.won {
-            let branch = won.claim.record.branch.as_deref().unwrap_or_default();
-            context.ui.print(&format!(
-                "claimed {} on branch {branch}\n",
-                won.claim.record.task
-            ));
-        }
-        for task in &lost {
-            context.ui.note(&format!("lost    {task}"));
-        }
-        if claimed.won.is_empty() && lost.is_empty() {
-            context.ui.note("nothing to claim");
-        }
+    tell(context, &session, &claimed, &lost)?;
+    Ok(if claimed.won.is_empty() { Exit::Nothing } else { Exit::Done })
+}
+
+fn tell(context: &Context, session: &Session, claimed: &claim::Claimed, lost: &[TaskName]) -> Result<(), Error> {
+    let ui = &context.ui;
+    if ui.json {
+        let after = session.snapshot()?;
+        let won = claimed.won.iter().filter_map(|won| after.get(&won.claim.record.task));
+        let won: Vec<_> = won.map(|task| json::task(session, task)).collect();
+        ui.document(&json!({"claimed": won, "lost": lost}));
+        return Ok(());
     }
-    Ok(if claimed.won.is_empty() {
-        Exit::Nothing
-    } else {
-        Exit::Done
-    })
+    for won in &claimed.won {
+        let branch = won.claim.record.branch.as_deref().unwrap_or_default();
+        ui.print(&format!("claimed {} on branch {branch}\n", won.claim.record.task));
+    }
+    for task in lost {
+        ui.note(&format!("lost    {task}"));
+    }
+    if claimed.won.is_empty() && lost.is_empty() {
+        ui.note("nothing to claim");
+    }
+    Ok(())
 }
 
 /// The named tasks that somebody else has, or that have ended: lost before we came. Any other obstacle of a named task
@@ -115,10 +106,7 @@ fn refused(
             None => {}
             Some(Obstacle::State(_) | Obstacle::AssignedTo(_)) => lost.push(task.clone()),
             Some(why) => {
-                return Err(Error::NotClaimable {
-                    task: task.clone(),
-                    why: why.to_string(),
-                });
+                return Err(Error::NotClaimable { task: task.clone(), why: why.to_string() });
             }
         }
     }

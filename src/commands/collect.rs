@@ -28,11 +28,7 @@ pub struct Args {
 pub fn run(context: &Context, args: &Args) -> Outcome {
     let session = context.open(&Vec::new())?;
     let progress = Progress::start(&context.ui, "collecting");
-    let mut options = Options {
-        tasks: Vec::new(),
-        into: args.into.clone(),
-        dry_run: args.dry_run,
-    };
+    let mut options = Options { tasks: Vec::new(), into: args.into.clone(), dry_run: args.dry_run };
     if !args.tasks.is_empty() {
         session.sync()?;
         options.tasks = resolve(&session, &session.snapshot()?, &args.tasks)?;
@@ -72,30 +68,18 @@ fn tell(ui: &Ui, collected: &Collected, dry_run: bool) {
             ui.print(&format!("would merge {task}\n"));
         }
         for (task, files) in &collected.conflicts {
-            let files: Vec<_> = files
-                .iter()
-                .map(|file| crate::task::text::escaped(&file.path))
-                .collect();
+            let files: Vec<_> = files.iter().map(|file| crate::task::text::escaped(&file.path)).collect();
             ui.print(&format!("would conflict {task}: {}\n", files.join(", ")));
         }
     } else if let (false, Some(new)) = (collected.merged.is_empty(), collected.new) {
         let count = collected.merged.len();
         let noun = if count == 1 { "task" } else { "tasks" };
-        ui.print(&format!(
-            "merged {count} {noun} into {target}, now at {}\n",
-            &new.to_string()[..10]
-        ));
+        ui.print(&format!("merged {count} {noun} into {target}, now at {}\n", &new.to_string()[..10]));
     }
     for (task, what) in &collected.waiting {
-        ui.note(&format!(
-            "waiting   {task}: for {}",
-            crate::task::text::escaped(what)
-        ));
+        ui.note(&format!("waiting   {task}: for {}", crate::task::text::escaped(what)));
     }
-    if collected.merged.is_empty()
-        && collected.conflicts.is_empty()
-        && collected.rejected.is_empty()
-    {
+    if collected.merged.is_empty() && collected.conflicts.is_empty() && collected.rejected.is_empty() {
         ui.note("nothing to collect");
     }
     if let Some(note) = &collected.checkout_note {

@@ -46,19 +46,11 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let done = enqueue(&session, &entries, args.dry_run)?;
     drop(progress);
     if context.ui.json {
-        let enqueued: Vec<_> = done
-            .enqueued
-            .iter()
-            .map(|(task, spec)| json!({"task": task, "spec": spec.to_string()}))
-            .collect();
-        let skipped: Vec<_> = done
-            .skipped
-            .iter()
-            .map(|task| json!({"task": task, "reason": "already queued"}))
-            .collect();
-        context
-            .ui
-            .document(&json!({"enqueued": enqueued, "skipped": skipped}));
+        let enqueued: Vec<_> =
+            done.enqueued.iter().map(|(task, spec)| json!({"task": task, "spec": spec.to_string()})).collect();
+        let skipped: Vec<_> =
+            done.skipped.iter().map(|task| json!({"task": task, "reason": "already queued"})).collect();
+        context.ui.document(&json!({"enqueued": enqueued, "skipped": skipped}));
         return Ok(Exit::Done);
     }
     for (task, _) in &done.enqueued {
@@ -69,10 +61,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     }
     if args.dry_run {
         let skipped: Vec<_> = done.skipped.iter().collect();
-        let fresh = entries
-            .iter()
-            .map(|entry| &entry.parsed.spec.task)
-            .filter(|task| !skipped.contains(task));
+        let fresh = entries.iter().map(|entry| &entry.parsed.spec.task).filter(|task| !skipped.contains(task));
         for task in fresh {
             context.ui.print(&format!("would enqueue {task}\n"));
         }
@@ -87,31 +76,20 @@ fn read(context: &Context, session: &Session, paths: &[PathBuf]) -> Result<Vec<E
     let mut entries = Vec::new();
     for path in paths {
         for (file, id, bytes) in files(&context.ambient.cwd, path)? {
-            let defaults = Defaults {
-                project: session.project.clone(),
-                id,
-            };
+            let defaults = Defaults { project: session.project.clone(), id };
             let parsed = spec::parse(&file, &bytes, &defaults)?;
             for warning in parsed.warnings.iter().cloned() {
-                context.ui.note(&theme::render(
-                    &miette::Report::new(warning),
-                    &context.ui.err,
-                ));
+                context.ui.note(&theme::render(&miette::Report::new(warning), &context.ui.err));
             }
             if let Some(name) = &parsed.spec.executor
                 && session.config.executor(name).is_none()
             {
                 let task = &parsed.spec.task;
-                context.ui.warn(&format!(
-                    "{task} asks for executor {}, which is not configured here",
-                    escaped(name)
-                ));
+                context
+                    .ui
+                    .warn(&format!("{task} asks for executor {}, which is not configured here", escaped(name)));
             }
-            entries.push(Entry {
-                file,
-                bytes,
-                parsed,
-            });
+            entries.push(Entry { file, bytes, parsed });
         }
     }
     Ok(entries)
@@ -143,19 +121,13 @@ fn files(cwd: &Path, given: &Path) -> Result<Vec<File>> {
     names.sort();
     names
         .iter()
-        .map(|name| {
-            read_file(&path.join(name), &given.join(name)).map_err(unreadable(&given.join(name)))
-        })
+        .map(|name| read_file(&path.join(name), &given.join(name)).map_err(unreadable(&given.join(name))))
         .collect()
 }
 
 fn read_file(path: &Path, shown: &Path) -> std::io::Result<File> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?
-        .take(READ_LIMIT)
-        .read_to_end(&mut bytes)?;
-    let id = path
-        .file_stem()
-        .map(|stem| stem.to_string_lossy().into_owned());
+    std::fs::File::open(path)?.take(READ_LIMIT).read_to_end(&mut bytes)?;
+    let id = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     Ok((shown.to_string_lossy().into_owned(), id, bytes))
 }

@@ -33,9 +33,7 @@ fn parse_state(text: &str) -> Result<State, String> {
     text.parse().map_err(|_| {
         let states: Vec<&str> = State::ALL.iter().map(|state| state.as_str()).collect();
         let near = crate::config::near::nearest(text, states.iter().copied());
-        let hint = near
-            .map(|near| format!("; did you mean `{near}`?"))
-            .unwrap_or_default();
+        let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
         format!("not a state{hint} (one of {})", states.join(", "))
     })
 }
@@ -46,24 +44,12 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     context.sync_to_read(&session, args.offline)?;
     let snapshot = session.snapshot()?;
     for (place, why) in &snapshot.unreadable {
-        context.ui.warn(&format!(
-            "{} {why}; it is passed over",
-            crate::task::text::escaped(place)
-        ));
+        context.ui.warn(&format!("{} {why}; it is passed over", crate::task::text::escaped(place)));
     }
-    let tasks: Vec<&Task> = snapshot
-        .tasks
-        .iter()
-        .filter(|task| is_wanted(task, args))
-        .collect();
+    let tasks: Vec<&Task> = snapshot.tasks.iter().filter(|task| is_wanted(task, args)).collect();
     if context.ui.json {
-        let tasks: Vec<_> = tasks
-            .iter()
-            .map(|task| json::task(&session, task))
-            .collect();
-        context
-            .ui
-            .document(&json!({"synced_at": session.synced_at()?, "tasks": tasks}));
+        let tasks: Vec<_> = tasks.iter().map(|task| json::task(&session, task)).collect();
+        context.ui.document(&json!({"synced_at": session.synced_at()?, "tasks": tasks}));
         return Ok(Exit::Done);
     }
     let mut table = Table::default();
@@ -85,18 +71,9 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
 
 fn is_wanted(task: &Task, args: &Args) -> bool {
     (args.state.is_empty() || args.state.contains(&task.state()))
-        && args
-            .project
-            .as_ref()
-            .is_none_or(|project| task.name().project.as_str() == project)
-        && args
-            .node
-            .as_ref()
-            .is_none_or(|node| node_of(task).as_ref() == Some(node))
-        && args
-            .label
-            .as_ref()
-            .is_none_or(|label| task.spec.record.labels.contains(label))
+        && args.project.as_ref().is_none_or(|project| task.name().project.as_str() == project)
+        && args.node.as_ref().is_none_or(|node| node_of(task).as_ref() == Some(node))
+        && args.label.as_ref().is_none_or(|label| task.spec.record.labels.contains(label))
 }
 
 fn node_of(task: &Task) -> Option<String> {

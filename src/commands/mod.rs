@@ -40,12 +40,7 @@ impl Context {
 
     /// Opens the clone, with git running on until `cancel`: for commands that have an end of their own for a signal.
     pub fn open_until(&self, options: &OptionSettings, cancel: &Cancel) -> Result<Session> {
-        Ok(Session::open(
-            &self.ambient.cwd,
-            &self.ambient,
-            options,
-            cancel,
-        )?)
+        Ok(Session::open(&self.ambient.cwd, &self.ambient, options, cancel)?)
     }
 
     /// Reads the hub for a command that only shows: when it does not answer, what is known is shown, with its age.
@@ -56,9 +51,8 @@ impl Context {
         match session.sync_leniently() {
             Ok(synced) => {
                 if let Some(detail) = synced.memory_lost {
-                    self.ui.warn(&format!(
-                        "the hub has lost its memory ({detail}); shown is what this clone knows"
-                    ));
+                    self.ui
+                        .warn(&format!("the hub has lost its memory ({detail}); shown is what this clone knows"));
                 }
                 Ok(())
             }
@@ -67,8 +61,7 @@ impl Context {
                     Some(at) => format!("as of {at}"),
                     None => "nothing has been read yet".to_owned(),
                 };
-                self.ui
-                    .warn(&format!("{error}; shown is what this clone knows, {age}"));
+                self.ui.warn(&format!("{error}; shown is what this clone knows, {age}"));
                 Ok(())
             }
             Err(error) => Err(error.into()),

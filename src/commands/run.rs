@@ -57,12 +57,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     drop(lock);
     if context.ui.json {
         let snapshot = session.snapshot()?;
-        let tasks: Vec<_> = ran
-            .tasks
-            .iter()
-            .filter_map(|name| snapshot.get(name))
-            .map(|task| json::task(&session, task))
-            .collect();
+        let tasks: Vec<_> =
+            ran.tasks.iter().filter_map(|name| snapshot.get(name)).map(|task| json::task(&session, task)).collect();
         context.ui.document(&json!({"ran": tasks}));
     } else if ran.tasks.is_empty() {
         context.ui.note("nothing to run");

@@ -18,35 +18,16 @@ pub(crate) fn check(config: &Config, tree: &Tree) -> Result<(), ConfigError> {
         node(settings, Some(name), config, tree)?;
     }
     executors(config, tree)?;
-    named_executor(
-        &config.default_executor,
-        &[KeyPath::parse("default_executor")],
-        config,
-        tree,
-    )?;
+    named_executor(&config.default_executor, &[KeyPath::parse("default_executor")], config, tree)?;
     if let Some(name) = &config.collect.conflict_executor {
-        named_executor(
-            name,
-            &[KeyPath::parse("collect.conflict_executor")],
-            config,
-            tree,
-        )?;
+        named_executor(name, &[KeyPath::parse("collect.conflict_executor")], config, tree)?;
     }
     Ok(())
 }
 
-fn bad(
-    tree: &Tree,
-    places: &[KeyPath],
-    what: &str,
-    help: impl Into<Option<String>>,
-) -> ConfigError {
-    let path = tree
-        .latest(places)
-        .or_else(|| places.first().cloned())
-        .unwrap_or_default();
-    tree.error(ErrorKind::BadValue, &path, what)
-        .with_help(help.into())
+fn bad(tree: &Tree, places: &[KeyPath], what: &str, help: impl Into<Option<String>>) -> ConfigError {
+    let path = tree.latest(places).or_else(|| places.first().cloned()).unwrap_or_default();
+    tree.error(ErrorKind::BadValue, &path, what).with_help(help.into())
 }
 
 /// The names of tables become names on the hub, in file names and in the environment: the rule of the design, 2.1.
@@ -54,24 +35,19 @@ fn names(tree: &Tree) -> Result<(), ConfigError> {
     for table in NAMED {
         let names = tree.names_in(table);
         for (index, name) in names.iter().enumerate() {
-            if let Some(other) = names[..index]
-                .iter()
-                .find(|other| other.eq_ignore_ascii_case(name))
-            {
-                let what =
-                    format!("differs from {other:?} only in letter case, which file systems fold");
+            if let Some(other) = names[..index].iter().find(|other| other.eq_ignore_ascii_case(name)) {
+                let what = format!("differs from {other:?} only in letter case, which file systems fold");
                 return Err(bad(tree, &[KeyPath::new([table, name])], &what, None));
             }
             let good = name.len() <= 64
                 && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-                && name
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
                 && !name.contains("..")
                 && !name.ends_with('.')
                 && !name.ends_with(".lock");
             if !good {
-                let help = "a name has letters, digits and `._-`, begins with one of the first two, and has up to 64";
+                let help =
+                    "a name has letters, digits and `._-`, begins with one of the first two, and has up to 64";
                 let path = KeyPath::new([table, name]);
                 return Err(bad(tree, &[path], "has a bad name", help.to_owned()));
             }
@@ -95,33 +71,21 @@ fn prefixes(config: &Config, tree: &Tree) -> Result<(), ConfigError> {
     let branches = format!("refs/heads/{}", config.branch_prefix);
     if branches.starts_with(&config.ref_prefix) || config.ref_prefix.starts_with(&branches) {
         let places = ["ref_prefix", "branch_prefix"].map(KeyPath::parse);
-        let what = format!(
-            "does not fit: ref_prefix {:?} and branch_prefix {branches:?} overlap",
-            config.ref_prefix
-        );
+        let what =
+            format!("does not fit: ref_prefix {:?} and branch_prefix {branches:?} overlap", config.ref_prefix);
         return Err(bad(tree, &places, &what, None));
     }
     Ok(())
 }
 
-fn node(
-    settings: &NodeSettings,
-    name: Option<&str>,
-    config: &Config,
-    tree: &Tree,
-) -> Result<(), ConfigError> {
+fn node(settings: &NodeSettings, name: Option<&str>, config: &Config, tree: &Tree) -> Result<(), ConfigError> {
     let places = |key: &str| {
         let common = KeyPath::new(["node", key]);
         // Of one layer the last is pointed at: the named node's.
-        name.map_or(vec![common.clone()], |name| {
-            vec![common, KeyPath::new(["nodes", name, key])]
-        })
+        name.map_or(vec![common.clone()], |name| vec![common, KeyPath::new(["nodes", name, key])])
     };
     if settings.poll_max < settings.poll {
-        let what = format!(
-            "does not fit: poll is {}, over poll_max, {}",
-            settings.poll, settings.poll_max
-        );
+        let what = format!("does not fit: poll is {}, over poll_max, {}", settings.poll, settings.poll_max);
         let places = [places("poll"), places("poll_max")].concat();
         return Err(bad(tree, &places, &what, "give both".to_owned()));
     }
@@ -135,58 +99,32 @@ fn executors(config: &Config, tree: &Tree) -> Result<(), ConfigError> {
     for (name, settings) in &config.executors {
         let place = |key: &str| KeyPath::new(["executors", name, key]);
         if name == "shell" && settings.kind != ExecutorKind::Shell {
-            let help =
-                "give it another name: specs without an executor rely on this one".to_owned();
-            return Err(bad(
-                tree,
-                &[place("kind")],
-                "is not \"shell\", but `shell` is built in",
-                help,
-            ));
+            let help = "give it another name: specs without an executor rely on this one".to_owned();
+            return Err(bad(tree, &[place("kind")], "is not \"shell\", but `shell` is built in", help));
         }
         if settings.kind == ExecutorKind::Command && settings.command.is_empty() {
             let what = "is empty, but the executor is of kind \"command\"";
-            let help =
-                "write the program and its arguments: [\"program\", \"{prompt}\"]".to_owned();
+            let help = "write the program and its arguments: [\"program\", \"{prompt}\"]".to_owned();
             return Err(bad(tree, &[place("command")], what, help));
         }
         if settings.min > settings.max {
-            let what = format!(
-                "does not fit: min is {}, over max, {}",
-                settings.min, settings.max
-            );
-            return Err(bad(
-                tree,
-                &[place("min"), place("max")],
-                &what,
-                "give both".to_owned(),
-            ));
+            let what = format!("does not fit: min is {}, over max, {}", settings.min, settings.max);
+            return Err(bad(tree, &[place("min"), place("max")], &what, "give both".to_owned()));
         }
     }
     Ok(())
 }
 
-fn named_executor(
-    name: &str,
-    places: &[KeyPath],
-    config: &Config,
-    tree: &Tree,
-) -> Result<(), ConfigError> {
+fn named_executor(name: &str, places: &[KeyPath], config: &Config, tree: &Tree) -> Result<(), ConfigError> {
     if config.executor(name).is_some() {
         return Ok(());
     }
     let known = || config.executors.keys().map(String::as_str);
     let help = match nearest(name, known()) {
         Some(near) => format!("did you mean {near:?}?"),
-        None => format!(
-            "configured are: {}; add [executors.NAME] for another",
-            known().collect::<Vec<_>>().join(", ")
-        ),
+        None => {
+            format!("configured are: {}; add [executors.NAME] for another", known().collect::<Vec<_>>().join(", "))
+        }
     };
-    Err(bad(
-        tree,
-        places,
-        &format!("names the executor {name:?}, which is not configured"),
-        help,
-    ))
+    Err(bad(tree, places, &format!("names the executor {name:?}, which is not configured"), help))
 }

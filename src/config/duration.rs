@@ -14,13 +14,7 @@ const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
 /// Units with their length in milliseconds, the longest first; `ms` before `s` and `m`, which it ends in or begins with.
-const UNITS: [(&str, u64); 5] = [
-    ("d", DAY),
-    ("h", HOUR),
-    ("ms", 1),
-    ("m", MINUTE),
-    ("s", SECOND),
-];
+const UNITS: [(&str, u64); 5] = [("d", DAY), ("h", HOUR), ("ms", 1), ("m", MINUTE), ("s", SECOND)];
 
 /// A century. Adding more than an `Instant` can hold panics, and nobody waits that long.
 const LONGEST: u64 = 36_500 * DAY;
@@ -88,10 +82,7 @@ impl FromStr for Dur {
     fn from_str(text: &str) -> Result<Self, DurError> {
         let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let (number, unit) = text.split_at(digits);
-        let (_, length) = UNITS
-            .iter()
-            .find(|(name, _)| *name == unit)
-            .ok_or(DurError::Form)?;
+        let (_, length) = UNITS.iter().find(|(name, _)| *name == unit).ok_or(DurError::Form)?;
         if number.is_empty() {
             return Err(DurError::Form);
         }
@@ -140,14 +131,9 @@ mod tests {
 
     #[test]
     fn reads_every_unit() {
-        for (text, millis) in [
-            ("200ms", 200),
-            ("30s", 30_000),
-            ("5m", 300_000),
-            ("2h", 7_200_000),
-            ("30d", 2_592_000_000),
-            ("0s", 0),
-        ] {
+        for (text, millis) in
+            [("200ms", 200), ("30s", 30_000), ("5m", 300_000), ("2h", 7_200_000), ("30d", 2_592_000_000), ("0s", 0)]
+        {
             assert_eq!(text.parse(), Ok(Dur::from_millis(millis)), "{text}");
             assert_eq!(Dur::from_millis(millis).to_string(), text);
         }
@@ -155,29 +141,17 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_duration() {
-        for text in [
-            "", "5", "s", "-1s", "+1s", "1.5h", "1h30m", "5 m", " 5m", "5M", "5min", "٣s", "0x1s",
-        ] {
+        for text in ["", "5", "s", "-1s", "+1s", "1.5h", "1h30m", "5 m", " 5m", "5M", "5min", "٣s", "0x1s"] {
             assert_eq!(text.parse::<Dur>(), Err(DurError::Form), "{text:?}");
         }
-        for text in [
-            "36501d",
-            "18446744073709551615h",
-            "99999999999999999999999s",
-        ] {
+        for text in ["36501d", "18446744073709551615h", "99999999999999999999999s"] {
             assert_eq!(text.parse::<Dur>(), Err(DurError::TooLong), "{text:?}");
         }
     }
 
     #[test]
     fn shows_the_shortest_exact_form() {
-        for (given, shown) in [
-            ("60s", "1m"),
-            ("90s", "90s"),
-            ("1000ms", "1s"),
-            ("48h", "2d"),
-            ("0d", "0s"),
-        ] {
+        for (given, shown) in [("60s", "1m"), ("90s", "90s"), ("1000ms", "1s"), ("48h", "2d"), ("0d", "0s")] {
             assert_eq!(given.parse::<Dur>().unwrap().to_string(), shown);
         }
     }
@@ -185,10 +159,7 @@ mod tests {
     #[test]
     fn zero_is_off() {
         assert_eq!(Dur::default().unless_zero(), None);
-        assert_eq!(
-            Dur::from_secs(1).unless_zero(),
-            Some(Duration::from_secs(1))
-        );
+        assert_eq!(Dur::from_secs(1).unless_zero(), Some(Duration::from_secs(1)));
         assert_eq!(Dur::from_secs(1).as_secs(), 1);
     }
 }

@@ -62,12 +62,7 @@ impl ConfigError {
     }
 
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            help: None,
-            place: None,
-        }
+        Self { kind, message: message.into(), help: None, place: None }
     }
 
     /// Makes the error about a setting that was given at `origin`: the message begins with its name as it is written
@@ -94,21 +89,12 @@ impl ConfigError {
 
     /// Shows a piece of the text. Parsers may point behind its end; the renderer must not be sent there.
     #[must_use]
-    pub(crate) fn at(
-        mut self,
-        text: &Arc<NamedSource<String>>,
-        span: &Range<usize>,
-        label: &str,
-    ) -> Self {
+    pub(crate) fn at(mut self, text: &Arc<NamedSource<String>>, span: &Range<usize>, label: &str) -> Self {
         let length = text.inner().len();
         let start = span.start.min(length);
         let end = span.end.clamp(start, length);
         let span = SourceSpan::new(start.into(), end - start);
-        self.place = Some(Box::new(Place {
-            text: Arc::clone(text),
-            span,
-            label: label.to_owned(),
-        }));
+        self.place = Some(Box::new(Place { text: Arc::clone(text), span, label: label.to_owned() }));
         self
     }
 
@@ -124,15 +110,11 @@ impl Diagnostic for ConfigError {
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.help
-            .as_ref()
-            .map(|help| Box::new(help) as Box<dyn fmt::Display>)
+        self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.place
-            .as_ref()
-            .map(|place| place.text.as_ref() as &dyn SourceCode)
+        self.place.as_ref().map(|place| place.text.as_ref() as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
@@ -150,30 +132,17 @@ mod tests {
     fn a_span_behind_the_end_is_drawn_in() {
         let text = Arc::new(NamedSource::new("f.toml", "a = 1\n".to_owned()));
         let error = ConfigError::new(ErrorKind::Syntax, "x").at(&text, &(90..99), "here");
-        let spans: Vec<_> = error
-            .labels()
-            .unwrap()
-            .map(|label| (label.offset(), label.len()))
-            .collect();
+        let spans: Vec<_> = error.labels().unwrap().map(|label| (label.offset(), label.len())).collect();
         assert_eq!(spans, [(6, 0)]);
     }
 
     #[test]
     fn the_message_names_the_setting_as_its_giver_wrote_it() {
         let path = KeyPath::parse("node.slots");
-        let origin = Origin::GitConfig {
-            key: "dispatch.node.slots".into(),
-            scope: "local".into(),
-        };
+        let origin = Origin::GitConfig { key: "dispatch.node.slots".into(), scope: "local".into() };
         let error = ConfigError::about(ErrorKind::BadValue, &origin, &path, "is 0", None);
-        assert_eq!(
-            error.to_string(),
-            "git config `dispatch.node.slots` (local) is 0"
-        );
-        assert_eq!(
-            error.code().unwrap().to_string(),
-            "dispatch::config::bad_value"
-        );
+        assert_eq!(error.to_string(), "git config `dispatch.node.slots` (local) is 0");
+        assert_eq!(error.code().unwrap().to_string(), "dispatch::config::bad_value");
         assert!(error.source_code().is_none());
     }
 }

@@ -25,42 +25,20 @@ pub(crate) fn read(name: &str, text: &str, tree: &mut Tree) -> Result<(), Config
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let source = Arc::new(NamedSource::new(name, text.to_owned()));
     tree.keep_text(&source);
-    read_as(
-        Reader {
-            name: Some(name),
-            source,
-            tree,
-        },
-        text,
-    )
+    read_as(Reader { name: Some(name), source, tree }, text)
 }
 
 /// Reads the compiled-in text, whose values are defaults.
 pub(crate) fn read_defaults(text: &str, tree: &mut Tree) -> Result<(), ConfigError> {
     let source = Arc::new(NamedSource::new("the built-in defaults", text.to_owned()));
-    read_as(
-        Reader {
-            name: None,
-            source,
-            tree,
-        },
-        text,
-    )
+    read_as(Reader { name: None, source, tree }, text)
 }
 
 fn read_as(mut reader: Reader<'_>, text: &str) -> Result<(), ConfigError> {
-    let shown = reader
-        .name
-        .unwrap_or("the built-in defaults")
-        .escape_debug()
-        .to_string();
+    let shown = reader.name.unwrap_or("the built-in defaults").escape_debug().to_string();
     if text.len() > LARGEST {
         let message = format!("{shown} is over 1 MiB");
-        return Err(ConfigError::new(ErrorKind::Syntax, message).at(
-            &reader.source,
-            &(0..0),
-            "a configuration?",
-        ));
+        return Err(ConfigError::new(ErrorKind::Syntax, message).at(&reader.source, &(0..0), "a configuration?"));
     }
     match DeTable::parse(text) {
         Ok(table) => reader.table(&KeyPath::default(), table.get_ref()),
@@ -106,28 +84,16 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn setting(
-        &mut self,
-        path: &KeyPath,
-        key: &Key,
-        given: &Spanned<DeValue<'_>>,
-    ) -> Result<(), ConfigError> {
+    fn setting(&mut self, path: &KeyPath, key: &Key, given: &Spanned<DeValue<'_>>) -> Result<(), ConfigError> {
         let origin = self.origin(&given.span());
         let plain = match plain(given) {
             Ok(plain) => plain,
             Err(at) => {
                 let problem = "takes no number as large as that";
-                return Err(self.error(
-                    ErrorKind::BadValue,
-                    path,
-                    problem,
-                    &at,
-                    "does not fit 64 bits",
-                ));
+                return Err(self.error(ErrorKind::BadValue, path, problem, &at, "does not fit 64 bits"));
             }
         };
-        let value =
-            value::judge(key.kind, plain).map_err(|problem| self.refused(path, given, &problem))?;
+        let value = value::judge(key.kind, plain).map_err(|problem| self.refused(path, given, &problem))?;
         match (given.get_ref(), value) {
             // Each entry has a place of its own.
             (DeValue::Table(entries), Value::Table(mut values)) if !entries.is_empty() => {
@@ -149,53 +115,30 @@ impl Reader<'_> {
         };
         let before = self.source.inner().as_bytes().iter().take(span.start);
         let line = 1 + before.filter(|byte| **byte == b'\n').count();
-        Origin::File {
-            name: name.to_owned(),
-            line,
-            span: span.clone(),
-        }
+        Origin::File { name: name.to_owned(), line, span: span.clone() }
     }
 
-    fn error(
-        &self,
-        kind: ErrorKind,
-        path: &KeyPath,
-        what: &str,
-        at: &Range<usize>,
-        label: &str,
-    ) -> ConfigError {
+    fn error(&self, kind: ErrorKind, path: &KeyPath, what: &str, at: &Range<usize>, label: &str) -> ConfigError {
         ConfigError::new(kind, format!("`{path}` {what}")).at(&self.source, at, label)
     }
 
-    fn refused(
-        &self,
-        path: &KeyPath,
-        given: &Spanned<DeValue<'_>>,
-        problem: &Problem,
-    ) -> ConfigError {
+    fn refused(&self, path: &KeyPath, given: &Spanned<DeValue<'_>>, problem: &Problem) -> ConfigError {
         let at = match (&problem.spot, given.get_ref()) {
             (Spot::Element(index), DeValue::Array(items)) => items.get(*index).map(Spanned::span),
-            (Spot::Entry(name), DeValue::Table(entries)) => entries
-                .iter()
-                .find(|(key, _)| key.get_ref() == name)
-                .map(|(key, _)| key.span()),
+            (Spot::Entry(name), DeValue::Table(entries)) => {
+                entries.iter().find(|(key, _)| key.get_ref() == name).map(|(key, _)| key.span())
+            }
             _ => None,
         };
-        let error = self.error(
-            problem.kind(),
-            path,
-            &problem.what,
-            &at.unwrap_or_else(|| given.span()),
-            "given here",
-        );
+        let error =
+            self.error(problem.kind(), path, &problem.what, &at.unwrap_or_else(|| given.span()), "given here");
         error.with_help(problem.help.clone())
     }
 
     fn no_table(&self, path: &KeyPath, given: &Spanned<DeValue<'_>>) -> ConfigError {
         let help = match path.parts() {
             [name] if name == "node" => {
-                "the node's own name is a setting of the clone: `git config dispatch.node NAME`"
-                    .to_owned()
+                "the node's own name is a setting of the clone: `git config dispatch.node NAME`".to_owned()
             }
             [table] if schema::NAMED.contains(&table.as_str()) => {
                 format!("its settings stand under the name they are for: write [{path}.NAME]")
@@ -203,32 +146,15 @@ impl Reader<'_> {
             _ => format!("it holds settings of its own: write [{path}]"),
         };
         let got = value::type_in_words(given.get_ref().type_str());
-        let error = self.error(
-            ErrorKind::WrongType,
-            path,
-            &format!("is a table, not {got}"),
-            &given.span(),
-            "given here",
-        );
+        let error =
+            self.error(ErrorKind::WrongType, path, &format!("is a table, not {got}"), &given.span(), "given here");
         error.with_help(Some(help))
     }
 
     fn of_one_clone(&self, path: &KeyPath, at: &Range<usize>) -> ConfigError {
-        let key = if path.parts() == [schema::NODE_NAME] {
-            "node"
-        } else {
-            "remote"
-        };
-        let error = self.error(
-            ErrorKind::UnknownKey,
-            path,
-            "is not a setting of the file",
-            at,
-            "not known here",
-        );
-        error.with_help(Some(format!(
-            "the file is the same for every clone; use `git config dispatch.{key} NAME`"
-        )))
+        let key = if path.parts() == [schema::NODE_NAME] { "node" } else { "remote" };
+        let error = self.error(ErrorKind::UnknownKey, path, "is not a setting of the file", at, "not known here");
+        error.with_help(Some(format!("the file is the same for every clone; use `git config dispatch.{key} NAME`")))
     }
 
     fn unknown(&self, path: &KeyPath, at: &Range<usize>) -> ConfigError {
@@ -236,38 +162,22 @@ impl Reader<'_> {
             [table, name, _, ..] if schema::NAMED.contains(&table.as_str()) => name,
             _ => "NAME",
         };
-        let (last, parent) = path
-            .parts()
-            .split_last()
-            .map_or(("", [].as_slice()), |(last, parent)| (last, parent));
+        let (last, parent) = path.parts().split_last().map_or(("", [].as_slice()), |(last, parent)| (last, parent));
         let known = schema::paths_in_a_file(name);
         // The setting that was meant is most likely a neighbour; else one of that name elsewhere.
-        let neighbours = known
-            .iter()
-            .filter(|known| known.parts().starts_with(parent));
-        let neighbours =
-            neighbours.filter_map(|known| known.parts().get(parent.len()).map(String::as_str));
-        let near = near::nearest(last, neighbours)
-            .map(str::to_owned)
-            .or_else(|| {
-                // What single nodes take is what all take: naming both would make it ambiguous.
-                let known = known.iter().filter(|known| known.parts()[0] != "nodes");
-                let known: Vec<String> = known.map(ToString::to_string).collect();
-                let known: Vec<&str> = known.iter().map(String::as_str).collect();
-                near::meant(&path.to_string(), &known, '.').map(str::to_owned)
-            });
-        let help = near.map(|near| format!("did you mean `{near}`?"));
-        let help = help.unwrap_or_else(|| {
-            "take it out; `git dispatch init` writes a file with every setting".to_owned()
+        let neighbours = known.iter().filter(|known| known.parts().starts_with(parent));
+        let neighbours = neighbours.filter_map(|known| known.parts().get(parent.len()).map(String::as_str));
+        let near = near::nearest(last, neighbours).map(str::to_owned).or_else(|| {
+            // What single nodes take is what all take: naming both would make it ambiguous.
+            let known = known.iter().filter(|known| known.parts()[0] != "nodes");
+            let known: Vec<String> = known.map(ToString::to_string).collect();
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            near::meant(&path.to_string(), &known, '.').map(str::to_owned)
         });
-        self.error(
-            ErrorKind::UnknownKey,
-            path,
-            "is not a setting",
-            at,
-            "not known",
-        )
-        .with_help(Some(help))
+        let help = near.map(|near| format!("did you mean `{near}`?"));
+        let help =
+            help.unwrap_or_else(|| "take it out; `git dispatch init` writes a file with every setting".to_owned());
+        self.error(ErrorKind::UnknownKey, path, "is not a setting", at, "not known").with_help(Some(help))
     }
 }
 
@@ -275,26 +185,18 @@ impl Reader<'_> {
 fn plain(given: &Spanned<DeValue<'_>>) -> Result<Value, Range<usize>> {
     Ok(match given.get_ref() {
         DeValue::String(text) => Value::String(text.to_string()),
-        DeValue::Integer(number) => Value::Integer(
-            i64::from_str_radix(number.as_str(), number.radix()).map_err(|_| given.span())?,
-        ),
+        DeValue::Integer(number) => {
+            Value::Integer(i64::from_str_radix(number.as_str(), number.radix()).map_err(|_| given.span())?)
+        }
         DeValue::Float(number) => Value::Float(number.as_str().parse().map_err(|_| given.span())?),
         DeValue::Boolean(yes) => Value::Boolean(*yes),
         DeValue::Datetime(when) => Value::Datetime(*when),
         DeValue::Array(items) => Value::Array(items.iter().map(plain).collect::<Result<_, _>>()?),
         DeValue::Table(entries) => {
             let entry = |(key, value): (&Spanned<_>, _)| {
-                Ok((
-                    String::from(AsRef::<str>::as_ref(key.get_ref())),
-                    plain(value)?,
-                ))
+                Ok((String::from(AsRef::<str>::as_ref(key.get_ref())), plain(value)?))
             };
-            Value::Table(
-                entries
-                    .iter()
-                    .map(entry)
-                    .collect::<Result<_, Range<usize>>>()?,
-            )
+            Value::Table(entries.iter().map(entry).collect::<Result<_, Range<usize>>>()?)
         }
     })
 }

@@ -47,13 +47,7 @@ impl Tree {
                 if value.is_table() {
                     self.leaves.retain(|known, _| !known.is_within(path));
                 }
-                self.leaves.insert(
-                    path.clone(),
-                    Leaf {
-                        value,
-                        origin: origin.clone(),
-                    },
-                );
+                self.leaves.insert(path.clone(), Leaf { value, origin: origin.clone() });
             }
         }
     }
@@ -63,9 +57,7 @@ impl Tree {
         if let [table, name, ..] = path.parts()
             && NAMED.contains(&table.as_str())
         {
-            self.named
-                .entry(KeyPath::new([table, name]))
-                .or_insert_with(|| origin.clone());
+            self.named.entry(KeyPath::new([table, name])).or_insert_with(|| origin.clone());
         }
     }
 
@@ -76,19 +68,12 @@ impl Tree {
     /// Tells whether any layer gave this setting, or an entry of it.
     pub(crate) fn has(&self, path: &KeyPath) -> bool {
         // What lies within a path is sorted right behind it.
-        self.leaves
-            .range(path..)
-            .next()
-            .is_some_and(|(known, _)| known.is_within(path))
+        self.leaves.range(path..).next().is_some_and(|(known, _)| known.is_within(path))
     }
 
     /// Tells whether a table has entries.
     pub(crate) fn has_entries(&self, path: &KeyPath) -> bool {
-        let mut within = self
-            .leaves
-            .range(path..)
-            .map(|(known, _)| known)
-            .skip_while(|known| *known == path);
+        let mut within = self.leaves.range(path..).map(|(known, _)| known).skip_while(|known| *known == path);
         within.next().is_some_and(|known| known.is_within(path))
     }
 
@@ -99,15 +84,11 @@ impl Tree {
         {
             return Some(leaf.value.clone());
         }
-        let within = self
-            .leaves
-            .range(path..)
-            .take_while(|(known, _)| known.is_within(path));
-        let entries =
-            within.filter_map(|(known, leaf)| match &known.parts()[path.parts().len()..] {
-                [name] => Some((name.clone(), leaf.value.clone())),
-                _ => None,
-            });
+        let within = self.leaves.range(path..).take_while(|(known, _)| known.is_within(path));
+        let entries = within.filter_map(|(known, leaf)| match &known.parts()[path.parts().len()..] {
+            [name] => Some((name.clone(), leaf.value.clone())),
+            _ => None,
+        });
         self.has(path).then(|| Value::Table(entries.collect()))
     }
 
@@ -128,28 +109,15 @@ impl Tree {
 
     /// Makes the error about a setting as it was given.
     pub(crate) fn error(&self, kind: ErrorKind, path: &KeyPath, what: &str) -> ConfigError {
-        let origin = self
-            .leaf(path)
-            .map(|leaf| &leaf.origin)
-            .or_else(|| self.declared_at(path));
-        ConfigError::about(
-            kind,
-            origin.unwrap_or(&Origin::Default),
-            path,
-            what,
-            self.text.as_ref(),
-        )
+        let origin = self.leaf(path).map(|leaf| &leaf.origin).or_else(|| self.declared_at(path));
+        ConfigError::about(kind, origin.unwrap_or(&Origin::Default), path, what, self.text.as_ref())
     }
 
     /// Gives the path, of those given, whose value comes from the latest layer: the one that somebody chose last is the
     /// one to point at when values do not go together.
     pub(crate) fn latest(&self, paths: &[KeyPath]) -> Option<KeyPath> {
-        let given = paths
-            .iter()
-            .filter_map(|path| Some((self.leaf(path)?.origin.layer(), path)));
-        given
-            .max_by_key(|(layer, _)| *layer)
-            .map(|(_, path)| path.clone())
+        let given = paths.iter().filter_map(|path| Some((self.leaf(path)?.origin.layer(), path)));
+        given.max_by_key(|(layer, _)| *layer).map(|(_, path)| path.clone())
     }
 
     /// Builds the table that the typed settings are read from, single nodes with the common settings filled in.
@@ -166,11 +134,7 @@ impl Tree {
                 plant(&mut root, path.parts(), Some(&leaf.value));
             }
         }
-        let common = root
-            .get("node")
-            .and_then(Value::as_table)
-            .cloned()
-            .unwrap_or_default();
+        let common = root.get("node").and_then(Value::as_table).cloned().unwrap_or_default();
         if let Some(Value::Table(nodes)) = root.get_mut("nodes") {
             for (_, node) in nodes.iter_mut() {
                 let mut whole = common.clone();
@@ -189,8 +153,7 @@ impl Tree {
             [table, _, key] if table == "projects" && key == "target" => KeyPath::new([key]),
             _ => return false,
         };
-        self.leaf(&common)
-            .is_some_and(|leaf| leaf.origin.layer() > layer)
+        self.leaf(&common).is_some_and(|leaf| leaf.origin.layer() > layer)
     }
 }
 
@@ -202,9 +165,7 @@ fn plant(table: &mut Table, parts: &[String], value: Option<&Value>) {
         table.insert(part.clone(), value.clone());
         return;
     }
-    let inner = table
-        .entry(part.clone())
-        .or_insert_with(|| Value::Table(Table::new()));
+    let inner = table.entry(part.clone()).or_insert_with(|| Value::Table(Table::new()));
     if let Value::Table(inner) = inner {
         plant(inner, rest, value);
     }
@@ -215,9 +176,7 @@ mod tests {
     use super::*;
 
     fn env(variable: &str) -> Origin {
-        Origin::Env {
-            variable: variable.to_owned(),
-        }
+        Origin::Env { variable: variable.to_owned() }
     }
 
     fn leaf<'a>(tree: &'a Tree, path: &str) -> Option<&'a Leaf> {
@@ -232,37 +191,18 @@ mod tests {
         tree.set(&model, Value::Table(given), &Origin::Default);
         let given: Table = toml::from_str("low = 'c'").unwrap();
         tree.set(&model, Value::Table(given), &env("X"));
-        assert_eq!(
-            leaf(&tree, "executors.glm.model.default").unwrap().origin,
-            Origin::Default
-        );
-        assert_eq!(
-            leaf(&tree, "executors.glm.model.low").unwrap(),
-            &Leaf {
-                value: "c".into(),
-                origin: env("X")
-            }
-        );
+        assert_eq!(leaf(&tree, "executors.glm.model.default").unwrap().origin, Origin::Default);
+        assert_eq!(leaf(&tree, "executors.glm.model.low").unwrap(), &Leaf { value: "c".into(), origin: env("X") });
         tree.set(&model, Value::Table(Table::new()), &env("Y"));
-        assert!(
-            leaf(&tree, "executors.glm.model.low").is_none(),
-            "an empty one empties it"
-        );
+        assert!(leaf(&tree, "executors.glm.model.low").is_none(), "an empty one empties it");
         assert!(tree.has(&model));
-        assert_eq!(
-            tree.assemble()["executors"]["glm"]["model"],
-            Value::Table(Table::new())
-        );
+        assert_eq!(tree.assemble()["executors"]["glm"]["model"], Value::Table(Table::new()));
     }
 
     #[test]
     fn a_name_overrides_unless_a_later_layer_spoke_for_all() {
         let mut tree = Tree::default();
-        let file = Origin::File {
-            name: "f".into(),
-            line: 1,
-            span: 0..1,
-        };
+        let file = Origin::File { name: "f".into(), line: 1, span: 0..1 };
         tree.set(&KeyPath::parse("node.slots"), 1.into(), &Origin::Default);
         tree.set(&KeyPath::parse("node.poll"), "5s".into(), &Origin::Default);
         tree.set(&KeyPath::parse("nodes.big.slots"), 8.into(), &file);

@@ -88,15 +88,11 @@ impl Inputs {
         V: Into<String>,
         S: Into<String>,
     {
-        self.git_config.extend(
-            values
-                .into_iter()
-                .map(|(key, value, scope)| GitConfigValue {
-                    key: key.into(),
-                    value: Some(value.into()),
-                    scope: scope.into(),
-                }),
-        );
+        self.git_config.extend(values.into_iter().map(|(key, value, scope)| GitConfigValue {
+            key: key.into(),
+            value: Some(value.into()),
+            scope: scope.into(),
+        }));
         self
     }
 
@@ -107,11 +103,7 @@ impl Inputs {
         N: Into<String>,
         V: Into<String>,
     {
-        self.environment.extend(
-            variables
-                .into_iter()
-                .map(|(name, value)| (name.into(), value.into())),
-        );
+        self.environment.extend(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
         self
     }
 
@@ -123,11 +115,7 @@ impl Inputs {
         value: impl Into<Value>,
         flag: impl Into<String>,
     ) -> Self {
-        self.options.push(OptionValue {
-            path: path.into(),
-            value: value.into(),
-            flag: flag.into(),
-        });
+        self.options.push(OptionValue { path: path.into(), value: value.into(), flag: flag.into() });
         self
     }
 }
@@ -144,10 +132,7 @@ pub struct Loaded {
 impl Loaded {
     /// Tells where the setting of that path was given; none where it has no value.
     pub fn origin(&self, path: &str) -> Option<&Origin> {
-        self.settings
-            .iter()
-            .find(|setting| setting.path == path)
-            .map(|setting| &setting.origin)
+        self.settings.iter().find(|setting| setting.path == path).map(|setting| &setting.origin)
     }
 }
 
@@ -184,36 +169,21 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, ConfigError> {
     let config: Config = serde_path_to_error::deserialize(table).map_err(|error| {
         // `value` has judged every leaf, so this is for a disagreement of the schema and the model.
         let path = KeyPath::parse(&error.path().to_string());
-        tree.error(
-            ErrorKind::WrongType,
-            &path,
-            &format!("does not fit: {}", error.inner().message()),
-        )
+        tree.error(ErrorKind::WrongType, &path, &format!("does not fit: {}", error.inner().message()))
     })?;
     check::check(&config, &tree)?;
-    Ok(Loaded {
-        config,
-        settings: settings(&tree),
-    })
+    Ok(Loaded { config, settings: settings(&tree) })
 }
 
 fn read_option(option: &OptionValue, tree: &mut Tree) -> Result<(), ConfigError> {
     let path = KeyPath::parse(&option.path);
-    let origin = Origin::Option {
-        flag: option.flag.clone(),
-    };
+    let origin = Origin::Option { flag: option.flag.clone() };
     let schema::Found::Key(key) = schema::lookup(&path) else {
         let what = format!("sets `{path}`, which is not a setting");
-        return Err(ConfigError::about(
-            ErrorKind::UnknownKey,
-            &origin,
-            &path,
-            &what,
-            None,
-        ));
+        return Err(ConfigError::about(ErrorKind::UnknownKey, &origin, &path, &what, None));
     };
-    let value = value::judge(key.kind, option.value.clone())
-        .map_err(|problem| problem.into_error(&origin, &path))?;
+    let value =
+        value::judge(key.kind, option.value.clone()).map_err(|problem| problem.into_error(&origin, &path))?;
     tree.set(&path, value, &origin);
     Ok(())
 }

@@ -85,10 +85,7 @@ impl Config {
 
     /// Gives the branch that a project's results are merged into; none: the remote's default branch.
     pub fn target_of(&self, project: &str) -> Option<&str> {
-        let own = self
-            .projects
-            .get(project)
-            .and_then(|settings| settings.target.as_deref());
+        let own = self.projects.get(project).and_then(|settings| settings.target.as_deref());
         own.or(self.target.as_deref())
     }
 

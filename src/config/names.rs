@@ -77,16 +77,7 @@ fn key_at(path: KeyPath) -> Option<(KeyPath, &'static Key)> {
 pub(crate) fn env_name(path: &str) -> String {
     match path {
         NODE_NAME => "NODE".to_owned(),
-        _ => path
-            .chars()
-            .map(|c| {
-                if c.is_ascii_alphanumeric() {
-                    c.to_ascii_uppercase()
-                } else {
-                    '_'
-                }
-            })
-            .collect(),
+        _ => path.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect(),
     }
 }
 
@@ -120,10 +111,8 @@ pub(crate) fn all_paths(tree: &Tree) -> Vec<(KeyPath, &'static Key)> {
         match key.path.split_once(".*.") {
             None => paths.push((KeyPath::parse(key.path), key)),
             Some((table, part)) => {
-                let names = tree
-                    .names_in(table)
-                    .into_iter()
-                    .chain((table == "executors").then(|| "shell".to_owned()));
+                let names =
+                    tree.names_in(table).into_iter().chain((table == "executors").then(|| "shell".to_owned()));
                 paths.extend(names.map(|name| (KeyPath::new([table, &name, part]), key)));
             }
         }
@@ -142,28 +131,16 @@ mod tests {
     #[test]
     fn git_folds_the_last_part_only() {
         assert_eq!(git("NODE").as_deref(), Some("node_name dispatch.node"));
-        assert_eq!(
-            git("maxattempts").as_deref(),
-            Some("max_attempts dispatch.maxAttempts")
-        );
+        assert_eq!(git("maxattempts").as_deref(), Some("max_attempts dispatch.maxAttempts"));
         assert_eq!(
             git("node.LOSTAFTERBEATS").as_deref(),
             Some("node.lost_after_beats dispatch.node.lostAfterBeats")
         );
         let dotted = git("nodes.host.lan.pollmax");
-        assert_eq!(
-            dotted.as_deref(),
-            Some("nodes.\"host.lan\".poll_max dispatch.nodes.host.lan.pollMax")
-        );
-        for unknown in [
-            "",
-            "node.",
-            "Node.slots",
-            "node_name",
-            "node.poll_max",
-            "nodes.slots",
-            "executors..timeout",
-        ] {
+        assert_eq!(dotted.as_deref(), Some("nodes.\"host.lan\".poll_max dispatch.nodes.host.lan.pollMax"));
+        for unknown in
+            ["", "node.", "Node.slots", "node_name", "node.poll_max", "nodes.slots", "executors..timeout"]
+        {
             assert_eq!(git(unknown), None, "{unknown}");
         }
     }
@@ -171,14 +148,8 @@ mod tests {
     #[test]
     fn every_setting_has_a_name_of_its_own_in_both() {
         let paths = all_paths(&Tree::default());
-        let mut git: Vec<_> = paths
-            .iter()
-            .map(|(path, key)| git_key(path, key).to_lowercase())
-            .collect();
-        let mut env: Vec<_> = paths
-            .iter()
-            .map(|(path, _)| env_name(&path.parts().join(".")))
-            .collect();
+        let mut git: Vec<_> = paths.iter().map(|(path, key)| git_key(path, key).to_lowercase()).collect();
+        let mut env: Vec<_> = paths.iter().map(|(path, _)| env_name(&path.parts().join("."))).collect();
         for names in [&mut git, &mut env] {
             names.sort_unstable();
             names.dedup();
@@ -191,18 +162,9 @@ mod tests {
         let mut tree = Tree::default();
         let path = |rest, tree: &Tree| env_path(rest, tree).map(|(path, _)| path.to_string());
         let rest = "EXECUTORS_A_STALL_TIMEOUT";
-        assert_eq!(
-            path(rest, &tree).as_deref(),
-            Some("executors.a.stall_timeout")
-        );
-        tree.declare(
-            &KeyPath::new(["executors", "a-stall"]),
-            &crate::config::Origin::Default,
-        );
-        assert_eq!(
-            path(rest, &tree).as_deref(),
-            Some("executors.a-stall.timeout")
-        );
+        assert_eq!(path(rest, &tree).as_deref(), Some("executors.a.stall_timeout"));
+        tree.declare(&KeyPath::new(["executors", "a-stall"]), &crate::config::Origin::Default);
+        assert_eq!(path(rest, &tree).as_deref(), Some("executors.a-stall.timeout"));
         assert_eq!(path("EXECUTORS_TIMEOUT", &tree), None);
     }
 }

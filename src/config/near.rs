@@ -17,12 +17,7 @@ pub fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -
     candidates
         .into_iter()
         .filter(|candidate| candidate.len() <= 2 * LONGEST)
-        .map(|candidate| {
-            (
-                strsim::damerau_levenshtein(&given, &candidate.to_lowercase()),
-                candidate,
-            )
-        })
+        .map(|candidate| (strsim::damerau_levenshtein(&given, &candidate.to_lowercase()), candidate))
         // In names of one or two letters a wrong one leaves nothing in common.
         .filter(|(distance, _)| *distance <= bound && *distance < length)
         .min_by_key(|(distance, _)| *distance)
@@ -35,14 +30,9 @@ pub(crate) fn meant<'a>(given: &str, candidates: &[&'a str], separator: char) ->
     if let Some(found) = nearest(given, candidates.iter().copied()) {
         return Some(found);
     }
-    let last = given
-        .rsplit(separator)
-        .next()
-        .filter(|last| !last.is_empty())?;
+    let last = given.rsplit(separator).next().filter(|last| !last.is_empty())?;
     let ending = format!("{separator}{last}").to_lowercase();
-    let mut matching = candidates
-        .iter()
-        .filter(|candidate| candidate.to_lowercase().ends_with(&ending));
+    let mut matching = candidates.iter().filter(|candidate| candidate.to_lowercase().ends_with(&ending));
     match (matching.next(), matching.next()) {
         (Some(only), None) => Some(only),
         _ => None,
@@ -73,13 +63,7 @@ mod tests {
 
     #[test]
     fn falls_back_to_the_same_last_part() {
-        let names = [
-            "node.slots",
-            "node.mode",
-            "collect.keep",
-            "factory.cooldown",
-            "tmux.cooldown",
-        ];
+        let names = ["node.slots", "node.mode", "collect.keep", "factory.cooldown", "tmux.cooldown"];
         assert_eq!(meant("slots", &names, '.'), Some("node.slots"));
         assert_eq!(meant("nodes.mode", &names, '.'), Some("node.mode"));
         assert_eq!(meant("cooldown", &names, '.'), None, "two could be meant");

@@ -103,25 +103,11 @@ mod tests {
 
     #[test]
     fn each_place_is_told_in_a_few_words() {
-        let file = Origin::File {
-            name: "main:git-dispatch.toml".into(),
-            line: 12,
-            span: 5..9,
-        };
-        let git = Origin::GitConfig {
-            key: "dispatch.node.slots".into(),
-            scope: "local".into(),
-        };
-        let env = Origin::Env {
-            variable: "GIT_DISPATCH_NODE_SLOTS".into(),
-        };
-        let option = Origin::Option {
-            flag: "--slots".into(),
-        };
-        let told: Vec<_> = [Origin::Default, file, git, env, option]
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let file = Origin::File { name: "main:git-dispatch.toml".into(), line: 12, span: 5..9 };
+        let git = Origin::GitConfig { key: "dispatch.node.slots".into(), scope: "local".into() };
+        let env = Origin::Env { variable: "GIT_DISPATCH_NODE_SLOTS".into() };
+        let option = Origin::Option { flag: "--slots".into() };
+        let told: Vec<_> = [Origin::Default, file, git, env, option].iter().map(ToString::to_string).collect();
         assert_eq!(
             told,
             [

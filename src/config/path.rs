@@ -56,15 +56,8 @@ impl fmt::Display for KeyPath {
             if index > 0 {
                 f.write_str(".")?;
             }
-            let bare = !part.is_empty()
-                && part
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
-            if bare {
-                f.write_str(part)?
-            } else {
-                write!(f, "{part:?}")?
-            }
+            let bare = !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+            if bare { f.write_str(part)? } else { write!(f, "{part:?}")? }
         }
         Ok(())
     }
@@ -79,11 +72,7 @@ mod tests {
         let path = KeyPath::new(["nodes", "host.lan", "slots"]);
         assert_eq!(path.to_string(), r#"nodes."host.lan".slots"#);
         assert_eq!(KeyPath::parse(&path.to_string()), path);
-        assert_eq!(
-            KeyPath::new(["a", "\x1b[2J"]).to_string(),
-            r#"a."\u{1b}[2J""#,
-            "no escape reaches a terminal"
-        );
+        assert_eq!(KeyPath::new(["a", "\x1b[2J"]).to_string(), r#"a."\u{1b}[2J""#, "no escape reaches a terminal");
     }
 
     #[test]

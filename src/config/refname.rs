@@ -1,15 +1,8 @@
 //! Owns which texts may become part of a ref's name, by the rules of `git check-ref-format`. Does not own the refs.
 
 /// Namespaces of git's own, and the one that never leaves a clone: whole, they cannot be ours.
-const TAKEN: [&str; 7] = [
-    "refs/",
-    "refs/heads/",
-    "refs/tags/",
-    "refs/notes/",
-    "refs/remotes/",
-    "refs/stash/",
-    "refs/dispatch-local/",
-];
+const TAKEN: [&str; 7] =
+    ["refs/", "refs/heads/", "refs/tags/", "refs/notes/", "refs/remotes/", "refs/stash/", "refs/dispatch-local/"];
 
 /// Says why a text cannot be the root of our refs.
 pub(crate) fn wrong_ref_prefix(text: &str) -> Option<&'static str> {
@@ -53,12 +46,9 @@ fn wrong_name(text: &str) -> Option<&'static str> {
     if text.contains(forbidden) || text.contains("..") || text.contains("@{") {
         return Some("holds a character that git takes in no ref's name");
     }
-    let wrong = |part: &str| {
-        part.is_empty() || part.starts_with('.') || part.ends_with('.') || part.ends_with(".lock")
-    };
-    text.split('/')
-        .any(wrong)
-        .then_some("has a part that git takes in no ref's name")
+    let wrong =
+        |part: &str| part.is_empty() || part.starts_with('.') || part.ends_with('.') || part.ends_with(".lock");
+    text.split('/').any(wrong).then_some("has a part that git takes in no ref's name")
 }
 
 #[cfg(test)]
@@ -97,31 +87,11 @@ mod tests {
         for good in ["task/", "bot-", "a/b/", "été/"] {
             assert_eq!(wrong_branch_prefix(good), None, "{good}");
         }
-        for bad in [
-            "",
-            "/",
-            "-x/",
-            "refs/heads/task/",
-            "a//",
-            "task ",
-            "x..",
-            ".x/",
-            "a:b/",
-        ] {
+        for bad in ["", "/", "-x/", "refs/heads/task/", "a//", "task ", "x..", ".x/", "a:b/"] {
             assert!(wrong_branch_prefix(bad).is_some(), "{bad}");
         }
         assert_eq!(wrong_branch("main"), None);
-        for bad in [
-            "",
-            "-x",
-            "--upload-pack=x",
-            "a..b",
-            "refs/heads/main",
-            "HEAD",
-            "a.lock",
-            "a b",
-            "a/",
-        ] {
+        for bad in ["", "-x", "--upload-pack=x", "a..b", "refs/heads/main", "HEAD", "a.lock", "a b", "a/"] {
             assert!(wrong_branch(bad).is_some(), "{bad}");
         }
     }

@@ -122,10 +122,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("nodes.*.assign_timeout", Kind::Period),
     key("nodes.*.work_dir", Kind::Text),
     key("nodes.*.keep_ignored", Kind::Globs),
-    key(
-        "executors.*.kind",
-        Kind::Choice(&["command", "shell", "tmux"]),
-    ),
+    key("executors.*.kind", Kind::Choice(&["command", "shell", "tmux"])),
     key("executors.*.command", Kind::Argv),
     key("executors.*.stdin", Kind::Choice(&["none", "prompt"])),
     key("executors.*.preamble", Kind::Text),
@@ -190,13 +187,7 @@ pub(crate) fn lookup(path: &KeyPath) -> Found {
     let mut table = parts.is_empty();
     for key in KEYS {
         let pattern = key.path.split('.').count();
-        if parts.len() > pattern
-            || !key
-                .path
-                .split('.')
-                .zip(parts)
-                .all(|(p, part)| p == "*" || p == part)
-        {
+        if parts.len() > pattern || !key.path.split('.').zip(parts).all(|(p, part)| p == "*" || p == part) {
             continue;
         }
         if parts.len() == pattern {
@@ -219,9 +210,7 @@ pub(crate) fn keys_of(table: &str) -> impl Iterator<Item = (&'static str, &'stat
 pub(crate) fn paths_in_a_file(name: &str) -> Vec<KeyPath> {
     let in_file = KEYS.iter().filter(|key| !OF_ONE_CLONE.contains(&key.path));
     let filled = |part| if part == "*" { name } else { part };
-    in_file
-        .map(|key| KeyPath::new(key.path.split('.').map(filled)))
-        .collect()
+    in_file.map(|key| KeyPath::new(key.path.split('.').map(filled))).collect()
 }
 
 #[cfg(test)]
@@ -248,28 +237,17 @@ mod tests {
 
     #[test]
     fn a_named_node_takes_what_every_node_takes() {
-        let common: Vec<_> = keys_of("node")
-            .map(|(last, key)| (last, key.kind))
-            .collect();
-        let named: Vec<_> = keys_of("nodes.*")
-            .map(|(last, key)| (last, key.kind))
-            .collect();
+        let common: Vec<_> = keys_of("node").map(|(last, key)| (last, key.kind)).collect();
+        let named: Vec<_> = keys_of("nodes.*").map(|(last, key)| (last, key.kind)).collect();
         assert_eq!(common, named);
     }
 
     #[test]
     fn no_path_is_listed_twice() {
-        let mut paths: Vec<_> = KEYS
-            .iter()
-            .map(|key| key.path.to_lowercase().replace('_', ""))
-            .collect();
+        let mut paths: Vec<_> = KEYS.iter().map(|key| key.path.to_lowercase().replace('_', "")).collect();
         paths.sort_unstable();
         let count = paths.len();
         paths.dedup();
-        assert_eq!(
-            paths.len(),
-            count,
-            "git config folds case and has no underscores"
-        );
+        assert_eq!(paths.len(), count, "git config folds case and has no underscores");
     }
 }

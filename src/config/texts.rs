@@ -19,11 +19,7 @@ pub(crate) struct Texts {
 
 /// Makes a value of texts, as the kind expects it, and judges it.
 pub(crate) fn from_texts(kind: Kind, given: Texts) -> Result<Value, Problem> {
-    let Texts {
-        whole,
-        items,
-        several,
-    } = given;
+    let Texts { whole, items, several } = given;
     let strange = || wrong_type(kind, &format!("{whole:?}"), Spot::Whole);
     let value = match kind {
         Kind::Bool => match whole.to_ascii_lowercase().as_str() {
@@ -39,12 +35,8 @@ pub(crate) fn from_texts(kind: Kind, given: Texts) -> Result<Value, Problem> {
             let mut entries = toml::Table::new();
             for item in items {
                 let Some((name, text)) = item.split_once('=') else {
-                    return Err(wrong_type(kind, &format!("{item:?}"), Spot::Whole)).map_err(
-                        |problem| Problem {
-                            help: Some("write NAME=value".into()),
-                            ..problem
-                        },
-                    );
+                    return Err(wrong_type(kind, &format!("{item:?}"), Spot::Whole))
+                        .map_err(|problem| Problem { help: Some("write NAME=value".into()), ..problem });
                 };
                 entries.insert(name.trim().to_owned(), Value::String(text.to_owned()));
             }

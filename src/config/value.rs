@@ -39,11 +39,7 @@ impl Problem {
     }
 
     pub(crate) fn kind(&self) -> ErrorKind {
-        if self.of_type {
-            ErrorKind::WrongType
-        } else {
-            ErrorKind::BadValue
-        }
+        if self.of_type { ErrorKind::WrongType } else { ErrorKind::BadValue }
     }
 }
 
@@ -55,20 +51,11 @@ fn expected(kind: Kind) -> (&'static str, &'static str) {
         Kind::Count(..) => ("a whole number", "3"),
         Kind::Fraction => ("a number from 0.0 to 1.0", "0.7"),
         Kind::Duration | Kind::Period => ("a duration", "\"30s\""),
-        Kind::Timeout => (
-            "a duration or a multiple of the estimate",
-            "\"2h\" or \"3x\"",
-        ),
+        Kind::Timeout => ("a duration or a multiple of the estimate", "\"2h\" or \"3x\""),
         Kind::Choice(_) => ("a word", "\"…\""),
         Kind::Choices(_) | Kind::Texts | Kind::Globs => ("a list of texts", "[\"…\"]"),
-        Kind::Argv => (
-            "a list of texts, the program first",
-            "[\"program\", \"argument\"]",
-        ),
-        Kind::Verify => (
-            "a shell line or a list of texts",
-            "\"make check\" or [\"make\", \"check\"]",
-        ),
+        Kind::Argv => ("a list of texts, the program first", "[\"program\", \"argument\"]"),
+        Kind::Verify => ("a shell line or a list of texts", "\"make check\" or [\"make\", \"check\"]"),
         Kind::Models => ("a table of texts by priority", "{ default = \"…\" }"),
         Kind::Variables => ("a table of texts by variable", "{ NAME = \"…\" }"),
     }
@@ -76,11 +63,7 @@ fn expected(kind: Kind) -> (&'static str, &'static str) {
 
 /// Names a value's type with its article.
 pub(crate) fn type_in_words(type_name: &str) -> String {
-    let article = if type_name.starts_with(['a', 'i', 'o']) {
-        "an"
-    } else {
-        "a"
-    };
+    let article = if type_name.starts_with(['a', 'i', 'o']) { "an" } else { "a" };
     format!("{article} {type_name}")
 }
 
@@ -95,12 +78,7 @@ pub(crate) fn wrong_type(kind: Kind, got: &str, spot: Spot) -> Problem {
 }
 
 fn bad(what: impl Into<String>, help: impl Into<Option<String>>, spot: Spot) -> Problem {
-    Problem {
-        of_type: false,
-        what: what.into(),
-        help: help.into(),
-        spot,
-    }
+    Problem { of_type: false, what: what.into(), help: help.into(), spot }
 }
 
 /// Judges a value that has a type already, and gives it back.
@@ -116,45 +94,27 @@ pub(crate) fn judge(kind: Kind, value: Value) -> Result<Value, Problem> {
         (Value::Array(items), _) if takes_list(kind) => judge_list(kind, items)?,
         (Value::Table(entries), Kind::Models | Kind::Variables) => judge_table(kind, entries)?,
         _ => {
-            return Err(wrong_type(
-                kind,
-                &type_in_words(value.type_str()),
-                Spot::Whole,
-            ));
+            return Err(wrong_type(kind, &type_in_words(value.type_str()), Spot::Whole));
         }
     }
     Ok(value)
 }
 
 pub(crate) fn takes_list(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::Texts | Kind::Argv | Kind::Globs | Kind::Choices(_) | Kind::Verify
-    )
+    matches!(kind, Kind::Texts | Kind::Argv | Kind::Globs | Kind::Choices(_) | Kind::Verify)
 }
 
 fn takes_text(kind: Kind) -> bool {
     use Kind::{Branch, BranchPrefix, Choice, Duration, Period, RefPrefix, Text, Timeout, Verify};
-    matches!(
-        kind,
-        Text | Duration | Period | Timeout | Choice(_) | Verify | RefPrefix | BranchPrefix | Branch
-    )
+    matches!(kind, Text | Duration | Period | Timeout | Choice(_) | Verify | RefPrefix | BranchPrefix | Branch)
 }
 
 fn judge_count(number: i64, least: i64, most: i64) -> Result<(), Problem> {
     if (least..=most).contains(&number) {
         return Ok(());
     }
-    let (side, bound) = if number < least {
-        ("under", least)
-    } else {
-        ("over", most)
-    };
-    Err(bad(
-        format!("is {number}, {side} {bound}"),
-        format!("write a number from {least} to {most}"),
-        Spot::Whole,
-    ))
+    let (side, bound) = if number < least { ("under", least) } else { ("over", most) };
+    Err(bad(format!("is {number}, {side} {bound}"), format!("write a number from {least} to {most}"), Spot::Whole))
 }
 
 fn judge_fraction(value: &Value) -> Result<Value, Problem> {
@@ -165,11 +125,7 @@ fn judge_fraction(value: &Value) -> Result<Value, Problem> {
     };
     match (0.0..=1.0).contains(&number) {
         true => Ok(Value::Float(number)),
-        false => Err(bad(
-            format!("is {number}, not from 0.0 to 1.0"),
-            None,
-            Spot::Whole,
-        )),
+        false => Err(bad(format!("is {number}, not from 0.0 to 1.0"), None, Spot::Whole)),
     }
 }
 
@@ -182,11 +138,7 @@ fn judge_list(kind: Kind, items: &[Value]) -> Result<(), Problem> {
         if index == 0 && text.is_empty() && matches!(kind, Kind::Argv | Kind::Verify) {
             return Err(bad("names no program", None, Spot::Element(index)));
         }
-        let of_items = if let Kind::Choices(words) = kind {
-            Kind::Choice(words)
-        } else {
-            kind
-        };
+        let of_items = if let Kind::Choices(words) = kind { Kind::Choice(words) } else { kind };
         judge_text(of_items, text, Spot::Element(index))?;
     }
     Ok(())
@@ -199,29 +151,15 @@ fn judge_table(kind: Kind, entries: &toml::Table) -> Result<(), Problem> {
             let got = format!("{} for {name:?}", type_in_words(value.type_str()));
             return Err(wrong_type(kind, &got, spot));
         };
-        if kind == Kind::Models
-            && !PRIORITIES.contains(&name.as_str())
-            && name.parse::<u32>().is_err()
-        {
+        if kind == Kind::Models && !PRIORITIES.contains(&name.as_str()) && name.parse::<u32>().is_err() {
             let help = match nearest(name, PRIORITIES) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!(
-                    "a priority is one of {}, or a number",
-                    PRIORITIES.join(", ")
-                ),
+                None => format!("a priority is one of {}, or a number", PRIORITIES.join(", ")),
             };
-            return Err(bad(
-                format!("has {name:?}, which is no priority"),
-                help,
-                spot,
-            ));
+            return Err(bad(format!("has {name:?}, which is no priority"), help, spot));
         }
         if kind == Kind::Variables && (name.is_empty() || name.contains(['=', '\0'])) {
-            return Err(bad(
-                format!("has {name:?}, which is no variable's name"),
-                None,
-                spot,
-            ));
+            return Err(bad(format!("has {name:?}, which is no variable's name"), None, spot));
         }
         judge_text(Kind::Text, text, spot)?;
     }
@@ -230,11 +168,7 @@ fn judge_table(kind: Kind, entries: &toml::Table) -> Result<(), Problem> {
 
 fn judge_text(kind: Kind, text: &str, spot: Spot) -> Result<(), Problem> {
     if text.contains('\0') {
-        return Err(bad(
-            "holds a NUL character, which no program can be given",
-            None,
-            spot,
-        ));
+        return Err(bad("holds a NUL character, which no program can be given", None, spot));
     }
     match kind {
         Kind::Duration | Kind::Period => judge_duration(text, kind == Kind::Period, spot),
@@ -256,63 +190,30 @@ fn judge_text(kind: Kind, text: &str, spot: Spot) -> Result<(), Problem> {
         }
         Kind::Globs => match globset::Glob::new(text) {
             Ok(_) => Ok(()),
-            Err(error) => Err(bad(
-                format!("has {text:?}, which is no glob: {}", error.kind()),
-                None,
-                spot,
-            )),
+            Err(error) => Err(bad(format!("has {text:?}, which is no glob: {}", error.kind()), None, spot)),
         },
-        Kind::RefPrefix => judge_name(
-            text,
-            refname::wrong_ref_prefix,
-            "write as in \"refs/dispatch/\"",
-            spot,
-        ),
-        Kind::BranchPrefix => judge_name(
-            text,
-            refname::wrong_branch_prefix,
-            "write as in \"task/\"",
-            spot,
-        ),
+        Kind::RefPrefix => judge_name(text, refname::wrong_ref_prefix, "write as in \"refs/dispatch/\"", spot),
+        Kind::BranchPrefix => judge_name(text, refname::wrong_branch_prefix, "write as in \"task/\"", spot),
         Kind::Branch => judge_name(text, refname::wrong_branch, "write as in \"main\"", spot),
         _ => Ok(()),
     }
 }
 
-fn judge_name(
-    text: &str,
-    wrong: fn(&str) -> Option<&'static str>,
-    help: &str,
-    spot: Spot,
-) -> Result<(), Problem> {
+fn judge_name(text: &str, wrong: fn(&str) -> Option<&'static str>, help: &str, spot: Spot) -> Result<(), Problem> {
     match wrong(text) {
         None => Ok(()),
-        Some(why) => Err(bad(
-            format!("is {text:?}, which {why}"),
-            help.to_owned(),
-            spot,
-        )),
+        Some(why) => Err(bad(format!("is {text:?}, which {why}"), help.to_owned(), spot)),
     }
 }
 
 fn judge_duration(text: &str, over_zero: bool, spot: Spot) -> Result<(), Problem> {
     let help = "a duration is a whole number and a unit: 200ms, 30s, 5m, 2h, 30d".to_owned();
     match text.parse::<Dur>() {
-        Ok(duration) if over_zero && duration.is_zero() => Err(bad(
-            format!("is {text:?}, and must be over zero"),
-            None,
-            spot,
-        )),
+        Ok(duration) if over_zero && duration.is_zero() => {
+            Err(bad(format!("is {text:?}, and must be over zero"), None, spot))
+        }
         Ok(_) => Ok(()),
-        Err(DurError::Form) => Err(bad(
-            format!("is {text:?}, which is no duration"),
-            help,
-            spot,
-        )),
-        Err(DurError::TooLong) => Err(bad(
-            format!("is {text:?}, over a hundred years"),
-            help,
-            spot,
-        )),
+        Err(DurError::Form) => Err(bad(format!("is {text:?}, which is no duration"), help, spot)),
+        Err(DurError::TooLong) => Err(bad(format!("is {text:?}, over a hundred years"), help, spot)),
     }
 }

@@ -42,10 +42,7 @@ impl Cancel {
         // The parent must not keep the child alive: a node makes one for each task it ever runs.
         let inner = Arc::new_cyclic(|weak: &std::sync::Weak<Inner>| {
             let weak = weak.clone();
-            Inner {
-                state: Mutex::default(),
-                _parent: Some(self.tie(move || weak.upgrade().map(Cancel))),
-            }
+            Inner { state: Mutex::default(), _parent: Some(self.tie(move || weak.upgrade().map(Cancel))) }
         });
         let child = Cancel(inner);
         // A parent that was up already called back before the child was there to be found.
@@ -86,17 +83,11 @@ impl Cancel {
                 let key = state.next;
                 state.next += 1;
                 state.waiting.insert(key, Box::new(callback) as Callback);
-                return Subscription {
-                    flag: self.clone(),
-                    key: Some(key),
-                };
+                return Subscription { flag: self.clone(), key: Some(key) };
             }
         };
         callback();
-        Subscription {
-            flag: self.clone(),
-            key,
-        }
+        Subscription { flag: self.clone(), key }
     }
 
     /// Sleeps until the flag goes up, for `time` at most; tells whether it is up.
@@ -106,10 +97,7 @@ impl Cancel {
             let _ = told.try_send(());
         });
         // The sender can go only by being called, so any answer but the timeout means "raised".
-        !matches!(
-            tells.recv_timeout(time),
-            Err(mpsc::RecvTimeoutError::Timeout)
-        ) || self.is_raised()
+        !matches!(tells.recv_timeout(time), Err(mpsc::RecvTimeoutError::Timeout)) || self.is_raised()
     }
 
     fn tie(&self, child: impl FnOnce() -> Option<Cancel> + Send + 'static) -> Subscription {

@@ -52,21 +52,10 @@ impl Capture {
         let (sender, done) = mpsc::sync_channel(1);
         let progress = Progress::new();
         let touched = progress.clone();
-        thread::Builder::new()
-            .name("capture".into())
-            .spawn(move || {
-                let _ = sender.send(pump(output, &stopped, spool, &touched));
-            })?;
-        Ok((
-            Capture {
-                dir: dir.to_owned(),
-                progress,
-                done,
-                stop,
-            },
-            stdout.into(),
-            stderr.into(),
-        ))
+        thread::Builder::new().name("capture".into()).spawn(move || {
+            let _ = sender.send(pump(output, &stopped, spool, &touched));
+        })?;
+        Ok((Capture { dir: dir.to_owned(), progress, done, stop }, stdout.into(), stderr.into()))
     }
 
     /// Returns what is touched whenever something is written; for [`super::Limits::stall`].
@@ -79,19 +68,14 @@ impl Capture {
     /// Waits for the end of the output, but no longer than `wait`: a child that left its group may
     /// hold the pipe for ever. It then loses its reader.
     pub fn finish(self, wait: Duration) -> io::Result<Captured> {
-        let Capture {
-            dir, done, stop, ..
-        } = self;
+        let Capture { dir, done, stop, .. } = self;
         let early = done.recv_timeout(wait).ok();
         drop(stop);
         let late = || done.recv_timeout(STOPPING).map_err(|_| stuck());
         let spool = early.map_or_else(late, Ok)?;
         let mut text = spool::read(&dir)?;
         spool.add_complaint(&mut text);
-        Ok(Captured {
-            text,
-            total_bytes: spool.total(),
-        })
+        Ok(Captured { text, total_bytes: spool.total() })
     }
 }
 
@@ -116,10 +100,7 @@ pub fn since(dir: &Path, from: u64) -> io::Result<(u64, Vec<u8>)> {
 }
 
 fn stuck() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::TimedOut,
-        "the output cannot be written to disk",
-    )
+    io::Error::new(io::ErrorKind::TimedOut, "the output cannot be written to disk")
 }
 
 /// Takes from the pipe until it ends, or until `stopped` does.
@@ -159,10 +140,7 @@ fn take(mut output: &PipeReader, block: &mut [u8], spool: &mut Spool) -> usize {
 
 /// Waits until there is something to read (true) or a reason to stop (false).
 fn readable(output: &PipeReader, stopped: &PipeReader) -> bool {
-    let mut ends = [
-        PollFd::new(output, PollFlags::IN),
-        PollFd::new(stopped, PollFlags::IN),
-    ];
+    let mut ends = [PollFd::new(output, PollFlags::IN), PollFd::new(stopped, PollFlags::IN)];
     loop {
         match poll(&mut ends, None) {
             Err(Errno::INTR) => {}

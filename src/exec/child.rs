@@ -43,11 +43,7 @@ pub struct Limits {
 impl Default for Limits {
     /// No deadline, and ten seconds of grace.
     fn default() -> Limits {
-        Limits {
-            deadline: None,
-            stall: None,
-            grace: Duration::from_secs(10),
-        }
+        Limits { deadline: None, stall: None, grace: Duration::from_secs(10) }
     }
 }
 
@@ -87,14 +83,8 @@ pub struct Child {
 pub fn spawn(command: &mut Command) -> io::Result<Child> {
     use std::os::unix::process::CommandExt;
     let started = command.process_group(0).spawn();
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    Ok(Child {
-        process: started?,
-        settled: false,
-    })
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    Ok(Child { process: started?, settled: false })
 }
 
 /// What wakes the waiting side.
@@ -152,17 +142,13 @@ impl Child {
             // wait for ever.
             Some(ended) => cleared.and_then(|()| self.process.wait()).map(|_| ended),
             // A leader that has ended is reaped whatever its background did.
-            None => self
-                .process
-                .wait()
-                .and_then(|status| cleared.map(|()| Ended::Exited(status))),
+            None => self.process.wait().and_then(|status| cleared.map(|()| Ended::Exited(status))),
         }
     }
 
     fn pid(&self) -> io::Result<Pid> {
         let raw = i32::try_from(self.id()).ok();
-        raw.and_then(Pid::from_raw)
-            .ok_or_else(|| io::Error::other("a process without an id"))
+        raw.and_then(Pid::from_raw).ok_or_else(|| io::Error::other("a process without an id"))
     }
 }
 
@@ -180,15 +166,10 @@ impl Drop for Child {
 fn watch(pid: Pid, sender: mpsc::Sender<Event>) -> io::Result<()> {
     // A thread for each child: there is no portable way to wait for one process and for a channel
     // at once.
-    let waiter = thread::Builder::new()
-        .name(format!("wait-{pid}"))
-        .stack_size(128 * 1024);
+    let waiter = thread::Builder::new().name(format!("wait-{pid}")).stack_size(128 * 1024);
     waiter.spawn(move || {
         let ended = loop {
-            match waitid(
-                WaitId::Pid(pid),
-                WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
-            ) {
+            match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
                 Err(Errno::INTR) => {}
                 other => break other.map(|_| ()).map_err(io::Error::from),
             }
@@ -202,19 +183,13 @@ fn watch(pid: Pid, sender: mpsc::Sender<Event>) -> io::Result<()> {
 fn until_ended(events: &Receiver<Event>, limits: &Limits) -> io::Result<Option<Ended>> {
     let start = Instant::now();
     // A deadline too far away to be told is none.
-    let deadline = limits
-        .deadline
-        .and_then(|deadline| start.checked_add(deadline));
+    let deadline = limits.deadline.and_then(|deadline| start.checked_add(deadline));
     loop {
         // What was said before the waiting began does not count as silence.
         let stall = limits.stall.as_ref();
-        let stall =
-            stall.and_then(|(silence, progress)| progress.last().max(start).checked_add(*silence));
+        let stall = stall.and_then(|(silence, progress)| progress.last().max(start).checked_add(*silence));
         let next = [(deadline, Ended::TimedOut), (stall, Ended::Stalled)];
-        let next = next
-            .into_iter()
-            .filter_map(|(when, ended)| Some((when?, ended)))
-            .min_by_key(|(when, _)| *when);
+        let next = next.into_iter().filter_map(|(when, ended)| Some((when?, ended))).min_by_key(|(when, _)| *when);
         let event = match next {
             None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some((when, _)) => events.recv_timeout(when.saturating_duration_since(Instant::now())),
@@ -223,8 +198,7 @@ fn until_ended(events: &Receiver<Event>, limits: &Limits) -> io::Result<Option<E
             (Ok(Event::Exited(ended)), _) => return ended.map(|()| None),
             (Ok(Event::Cancelled), _) => return Ok(Some(Ended::Cancelled)),
             // The stall's end may have moved while we slept.
-            (Err(RecvTimeoutError::Timeout), Some((_, Ended::Stalled))) if moved(limits, start) => {
-            }
+            (Err(RecvTimeoutError::Timeout), Some((_, Ended::Stalled))) if moved(limits, start) => {}
             (Err(RecvTimeoutError::Timeout), Some((_, ended))) => return Ok(Some(ended)),
             (Err(_), _) => return Err(io::Error::other("nobody waits for the process any more")),
         }
@@ -233,8 +207,5 @@ fn until_ended(events: &Receiver<Event>, limits: &Limits) -> io::Result<Option<E
 
 /// Tells whether there was a sign of life recently enough after all.
 fn moved(limits: &Limits, start: Instant) -> bool {
-    limits
-        .stall
-        .as_ref()
-        .is_some_and(|(silence, progress)| progress.last().max(start).elapsed() < *silence)
+    limits.stall.as_ref().is_some_and(|(silence, progress)| progress.last().max(start).elapsed() < *silence)
 }

@@ -29,10 +29,7 @@ pub fn collect_output(
     }
     let (stdout, stderr) = (for_output()?, for_output()?);
     let stdin = stdin.map_or_else(|| Ok(Stdio::null()), |bytes| stdin_from(&bytes))?;
-    command
-        .stdin(stdin)
-        .stdout(stdout.try_clone()?)
-        .stderr(stderr.try_clone()?);
+    command.stdin(stdin).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
     let ended = spawn(command)?.wait_leaving_rest(limits, cancel)?;
     Ok((ended, read_all(&stdout)?, read_all(&stderr)?))
 }

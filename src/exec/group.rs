@@ -45,10 +45,7 @@ pub fn end_group(pgid: u32, grace: Duration) -> io::Result<()> {
     if gone_within(group, AFTER_KILL) {
         return Ok(());
     }
-    Err(io::Error::new(
-        io::ErrorKind::TimedOut,
-        format!("process group {pgid} cannot be ended"),
-    ))
+    Err(io::Error::new(io::ErrorKind::TimedOut, format!("process group {pgid} cannot be ended")))
 }
 
 /// Tells whether any process of the group lives. Zombies do not count: in a container whose first
@@ -79,12 +76,7 @@ fn checked(pgid: u32) -> io::Result<Pid> {
         .filter(|raw| *raw > 1)
         .and_then(Pid::from_raw)
         .filter(|group| *group != getpgrp())
-        .ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("not a process group to end: {pgid}"),
-            )
-        })
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, format!("not a process group to end: {pgid}")))
 }
 
 /// Looks again and again: there is nothing to wait on for processes that are not our children.
@@ -108,11 +100,7 @@ fn alive(group: Pid) -> bool {
         return false;
     }
     let group = group.as_raw_nonzero().get();
-    if proc_is_here() {
-        proc_lists(group)
-    } else {
-        ps_lists(group)
-    }
+    if proc_is_here() { proc_lists(group) } else { ps_lists(group) }
 }
 
 /// Linux has /proc; the answer for the process that asks is the proof.
@@ -144,12 +132,10 @@ fn ps_lists(group: i32) -> bool {
 }
 
 fn ps(args: &[&str]) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "neither git nor an executor: it asks when a process began")]
     let mut command = Command::new("ps");
     command.args(args).env("LC_ALL", "C").env("TZ", "UTC");
-    let limits = Limits {
-        deadline: Some(Duration::from_secs(10)),
-        ..Limits::default()
-    };
+    let limits = Limits { deadline: Some(Duration::from_secs(10)), ..Limits::default() };
     let (_, stdout, _) = collect_output(&mut command, None, &limits, &Cancel::new()).ok()?;
     String::from_utf8(stdout).ok()
 }
@@ -186,22 +172,15 @@ impl Stat {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests start what they need")]
 mod tests {
     use super::super::child::spawn;
     use super::*;
 
     #[test]
     fn reads_a_stat_line_with_a_nasty_name() {
-        let line =
-            b"77 (a) Z (\xff b) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 3 0 987654 1 2 3";
-        assert_eq!(
-            Stat::parse(line),
-            Some(Stat {
-                group: 42,
-                zombie: false,
-                start: 987_654
-            })
-        );
+        let line = b"77 (a) Z (\xff b) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 3 0 987654 1 2 3";
+        assert_eq!(Stat::parse(line), Some(Stat { group: 42, zombie: false, start: 987_654 }));
         let dead = b"77 (sh) Z 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1 2 3";
         assert!(Stat::parse(dead).is_some_and(|stat| stat.zombie));
         assert_eq!(Stat::parse(b"77 (sh) S 1"), None);

@@ -23,6 +23,7 @@ pub mod progress;
 pub mod signals;
 mod spool;
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests start what they need")]
 mod tests;
 
 pub use cancel::Cancel;

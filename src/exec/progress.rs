@@ -21,10 +21,7 @@ struct Inner {
 impl Progress {
     /// Starts with now as the last sign of life.
     pub fn new() -> Progress {
-        Progress(Arc::new(Inner {
-            origin: Instant::now(),
-            last: AtomicU64::new(0),
-        }))
+        Progress(Arc::new(Inner { origin: Instant::now(), last: AtomicU64::new(0) }))
     }
 
     /// Notes a sign of life.

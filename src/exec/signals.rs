@@ -43,33 +43,24 @@ impl Signals {
         let signals = Signals {
             first: Cancel::new(),
             second: Cancel::new(),
-            shared: Arc::new(Shared {
-                number: AtomicI32::new(0),
-                listeners: Mutex::default(),
-            }),
+            shared: Arc::new(Shared { number: AtomicI32::new(0), listeners: Mutex::default() }),
         };
         let told = signals.clone();
-        thread::Builder::new()
-            .name("signals".into())
-            .spawn(move || {
-                let mut count = Count::default();
-                for number in incoming.forever() {
-                    if let Some(nth) = count.arrived(Instant::now()) {
-                        told.arrived(nth, number);
-                    }
+        thread::Builder::new().name("signals".into()).spawn(move || {
+            let mut count = Count::default();
+            for number in incoming.forever() {
+                if let Some(nth) = count.arrived(Instant::now()) {
+                    told.arrived(nth, number);
                 }
-            })?;
+            }
+        })?;
         Ok(signals)
     }
 
     /// Has `listener` called, on the signals' own thread, with 1 for the first signal, 2 for the
     /// second and so on, and with the signal's number. Signals that came before are not repeated.
     pub fn on_signal(&self, listener: impl Fn(u32, i32) + Send + 'static) {
-        self.shared
-            .listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Box::new(listener));
+        self.shared.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(listener));
     }
 
     /// Returns the number of the signal that came last, if any.
@@ -79,8 +70,7 @@ impl Signals {
 
     /// Returns 128+n for the signal n that came last: the exit code of a process that it ended.
     pub fn exit_code(&self) -> Option<u8> {
-        self.number()
-            .and_then(|number| u8::try_from(128 + number).ok())
+        self.number().and_then(|number| u8::try_from(128 + number).ok())
     }
 
     fn arrived(&self, nth: u32, number: i32) {
@@ -90,13 +80,7 @@ impl Signals {
         if nth > 1 {
             self.second.raise();
         }
-        for listener in self
-            .shared
-            .listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-        {
+        for listener in self.shared.listeners.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             listener(nth, number);
         }
     }
@@ -115,10 +99,7 @@ impl Count {
     /// Measured from the signal that counted, not from its last echo: else an impatient hand never
     /// gets to two.
     fn arrived(&mut self, now: Instant) -> Option<u32> {
-        if self
-            .last
-            .is_some_and(|last| now.saturating_duration_since(last) < SAME)
-        {
+        if self.last.is_some_and(|last| now.saturating_duration_since(last) < SAME) {
             return None;
         }
         self.last = Some(now);
@@ -153,14 +134,8 @@ mod tests {
         let (told, tells) = mpsc::channel();
         signals.on_signal(move |nth, number| told.send((nth, number)).unwrap());
         kill_process(getpid(), Signal::TERM).unwrap();
-        assert_eq!(
-            tells.recv_timeout(Duration::from_secs(20)),
-            Ok((1, SIGTERM))
-        );
+        assert_eq!(tells.recv_timeout(Duration::from_secs(20)), Ok((1, SIGTERM)));
         assert!(signals.first.is_raised() && !signals.second.is_raised());
-        assert_eq!(
-            (signals.number(), signals.exit_code()),
-            (Some(15), Some(143))
-        );
+        assert_eq!((signals.number(), signals.exit_code()), (Some(15), Some(143)));
     }
 }

@@ -74,12 +74,7 @@ impl Spool {
     /// Says at the end of `text` what could not be stored, if anything.
     pub(super) fn add_complaint(&self, text: &mut Vec<u8>) {
         if let Some((from, error)) = &self.failed {
-            add_line(
-                text,
-                &format!(
-                    "[git-dispatch: the output from byte {from} on could not be stored: {error}]"
-                ),
-            );
+            add_line(text, &format!("[git-dispatch: the output from byte {from} on could not be stored: {error}]"));
         }
     }
 
@@ -94,9 +89,7 @@ impl Spool {
                 bytes = &bytes[usize::try_from(skipped).unwrap_or(bytes.len())..];
                 self.turn(position)?;
             }
-            let fits = bytes
-                .len()
-                .min(usize::try_from(self.room).unwrap_or(usize::MAX));
+            let fits = bytes.len().min(usize::try_from(self.room).unwrap_or(usize::MAX));
             self.file.write_all(&bytes[..fits])?;
             self.room -= fits as u64;
             position += fits as u64;
@@ -122,11 +115,7 @@ impl Spool {
 /// Never follows a link that someone has put there. Appends, so that what others add to the file is
 /// not written over.
 fn create_new(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .append(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
+    OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)
 }
 
 /// Lists a capture's files with the place where each begins, in order. No folder, no files.
@@ -147,11 +136,7 @@ fn list(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
 
 fn start_of(name: &str) -> Option<u64> {
     let rest = name.strip_prefix(HEAD)?;
-    if rest.is_empty() {
-        Some(0)
-    } else {
-        rest.strip_prefix('.')?.parse().ok()
-    }
+    if rest.is_empty() { Some(0) } else { rest.strip_prefix('.')?.parse().ok() }
 }
 
 /// Adds a line of our own, which stands alone whatever was before.

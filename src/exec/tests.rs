@@ -14,19 +14,12 @@ const LONG: Duration = Duration::from_secs(60);
 
 fn sh(script: &str) -> Command {
     let mut command = Command::new("sh");
-    command
-        .args(["-c", script])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    command.args(["-c", script]).stdout(Stdio::null()).stderr(Stdio::null());
     command
 }
 
 fn limits(deadline: Duration, grace: Duration) -> Limits {
-    Limits {
-        deadline: Some(deadline),
-        stall: None,
-        grace,
-    }
+    Limits { deadline: Some(deadline), stall: None, grace }
 }
 
 fn until(mut condition: impl FnMut() -> bool) {
@@ -77,10 +70,7 @@ fn a_child_past_its_deadline_is_asked_to_leave() {
     );
     let child = spawn(&mut sh(&script)).unwrap();
     until(|| ready.exists());
-    assert_eq!(
-        wait(child, &limits(Duration::ZERO, LONG), &Cancel::new()),
-        Ended::TimedOut
-    );
+    assert_eq!(wait(child, &limits(Duration::ZERO, LONG), &Cancel::new()), Ended::TimedOut);
     assert!(left.exists());
 }
 
@@ -95,17 +85,10 @@ fn a_child_that_will_not_leave_is_killed() {
 fn a_stopped_child_may_still_tidy_up() {
     let dir = tempfile::tempdir().unwrap();
     let left = dir.path().join("left");
-    let child = spawn(&mut sh(&format!(
-        "trap 'echo > {}; exit' TERM; kill -STOP $$",
-        left.display()
-    )))
-    .unwrap();
+    let child = spawn(&mut sh(&format!("trap 'echo > {}; exit' TERM; kill -STOP $$", left.display()))).unwrap();
     let stat = format!("/proc/{}/stat", child.id());
     until(|| fs::read_to_string(&stat).map_or(true, |line| line.contains(") T ")));
-    assert_eq!(
-        wait(child, &limits(Duration::ZERO, LONG), &Cancel::new()),
-        Ended::TimedOut
-    );
+    assert_eq!(wait(child, &limits(Duration::ZERO, LONG), &Cancel::new()), Ended::TimedOut);
     assert!(left.exists());
 }
 
@@ -114,14 +97,7 @@ fn background_children_are_ended_with_the_group() {
     // One that outlives a child which ends by itself, deaf to SIGTERM even; one under a child that
     // is cancelled.
     let quick = spawn(&mut sh("(trap '' TERM; sleep 600) & sleep 600 & exit 7")).unwrap();
-    assert_eq!(
-        exited(wait(
-            quick,
-            &limits(LONG, Duration::from_millis(100)),
-            &Cancel::new()
-        )),
-        Some(7)
-    );
+    assert_eq!(exited(wait(quick, &limits(LONG, Duration::from_millis(100)), &Cancel::new())), Some(7));
 
     let cancel = Cancel::new();
     cancel.raise();
@@ -153,10 +129,7 @@ fn a_dropped_child_is_ended() {
 fn a_group_can_be_ended_by_its_number_alone() {
     let child = spawn(&mut sh("trap '' TERM; sleep 600 & wait; sleep 600")).unwrap();
     end_group(child.id(), Duration::from_millis(50)).unwrap();
-    assert!(matches!(
-        wait(child, &limits(LONG, LONG), &Cancel::new()),
-        Ended::Exited(_)
-    ));
+    assert!(matches!(wait(child, &limits(LONG, LONG), &Cancel::new()), Ended::Exited(_)));
 }
 
 #[test]
@@ -166,10 +139,7 @@ fn collects_what_a_tool_says_and_feeds_it() {
     let big = vec![b'x'; 300_000];
     let (ended, stdout, stderr) =
         collect_output(&mut sh(script), Some(big.clone()), &none, &Cancel::new()).unwrap();
-    assert_eq!(
-        (exited(ended), stdout.len(), &*stderr),
-        (Some(3), big.len(), &b"on stderr\n"[..])
-    );
+    assert_eq!((exited(ended), stdout.len(), &*stderr), (Some(3), big.len(), &b"on stderr\n"[..]));
     // Without input there is none, rather than ours; and a child that does not read its input
     // breaks nothing.
     let (_, stdout, _) = collect_output(&mut sh("cat"), None, &none, &Cancel::new()).unwrap();
@@ -181,8 +151,7 @@ fn collects_what_a_tool_says_and_feeds_it() {
 #[test]
 fn a_tool_that_opens_its_output_anew_leaves_no_hole() {
     let script = "echo lost >&2; echo fresh > /dev/stderr; echo after >&2";
-    let (.., stderr) =
-        collect_output(&mut sh(script), None, &limits(LONG, LONG), &Cancel::new()).unwrap();
+    let (.., stderr) = collect_output(&mut sh(script), None, &limits(LONG, LONG), &Cancel::new()).unwrap();
     assert_eq!(String::from_utf8(stderr).unwrap(), "fresh\nafter\n");
 }
 
@@ -190,8 +159,7 @@ fn a_tool_that_opens_its_output_anew_leaves_no_hole() {
 fn what_a_tool_leaves_in_the_background_lives_on() {
     let start = Instant::now();
     let script = "sleep 600 & echo $$";
-    let (ended, stdout, _) =
-        collect_output(&mut sh(script), None, &limits(LONG, LONG), &Cancel::new()).unwrap();
+    let (ended, stdout, _) = collect_output(&mut sh(script), None, &limits(LONG, LONG), &Cancel::new()).unwrap();
     assert!(ended.success() && start.elapsed() < LONG);
     let group = String::from_utf8(stdout).unwrap().trim().parse().unwrap();
     assert!(group_alive(group));
@@ -201,21 +169,11 @@ fn what_a_tool_leaves_in_the_background_lives_on() {
 #[test]
 fn a_tool_is_bounded_and_not_even_started_when_cancelled() {
     let brief = limits(Duration::from_millis(200), Duration::from_millis(200));
-    let (ended, stdout, _) = collect_output(
-        &mut sh("echo so far; sleep 600"),
-        None,
-        &brief,
-        &Cancel::new(),
-    )
-    .unwrap();
+    let (ended, stdout, _) =
+        collect_output(&mut sh("echo so far; sleep 600"), None, &brief, &Cancel::new()).unwrap();
     assert_eq!((ended, &*stdout), (Ended::TimedOut, &b"so far\n"[..]));
     let cancel = Cancel::new();
     cancel.raise();
     let mut nowhere = Command::new("/nowhere/to/be/found");
-    assert_eq!(
-        collect_output(&mut nowhere, None, &brief, &cancel)
-            .unwrap()
-            .0,
-        Ended::Cancelled
-    );
+    assert_eq!(collect_output(&mut nowhere, None, &brief, &cancel).unwrap().0, Ended::Cancelled);
 }

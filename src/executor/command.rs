@@ -55,11 +55,7 @@ pub struct Given {
 impl Given {
     /// The prompt: the preamble and the spec's body.
     pub fn prompt(&self, settings: &ExecutorSettings) -> String {
-        format!(
-            "{}{}",
-            settings.preamble.as_deref().unwrap_or(PREAMBLE),
-            self.body
-        )
+        format!("{}{}", settings.preamble.as_deref().unwrap_or(PREAMBLE), self.body)
     }
 
     fn variables(&self) -> Vec<(&'static str, OsString)> {
@@ -75,69 +71,41 @@ impl Given {
             ("DISPATCH_BASE", self.base.as_str().into()),
             ("DISPATCH_TARGET", self.target.as_str().into()),
             ("DISPATCH_SPEC_FILE", self.spec_file.as_os_str().to_owned()),
-            (
-                "DISPATCH_PROMPT_FILE",
-                self.prompt_file.as_os_str().to_owned(),
-            ),
-            (
-                "DISPATCH_RESULT_FILE",
-                self.result_file.as_os_str().to_owned(),
-            ),
+            ("DISPATCH_PROMPT_FILE", self.prompt_file.as_os_str().to_owned()),
+            ("DISPATCH_RESULT_FILE", self.result_file.as_os_str().to_owned()),
             ("DISPATCH_LOG_FILE", self.log_file.as_os_str().to_owned()),
         ]
     }
 
     /// The model for the task's priority: by word, by number, else the default one.
     fn model(&self, settings: &ExecutorSettings) -> String {
-        let word = ["critical", "high", "default", "low"]
-            .get(usize::from(self.priority))
-            .copied();
+        let word = ["critical", "high", "default", "low"].get(usize::from(self.priority)).copied();
         let number = self.priority.to_string();
         let by = |key: &str| settings.model.get(key).cloned();
-        word.and_then(by)
-            .or_else(|| by(&number))
-            .or_else(|| by("default"))
-            .unwrap_or_default()
+        word.and_then(by).or_else(|| by(&number)).or_else(|| by("default")).unwrap_or_default()
     }
 }
 
 /// Builds the command of an executor; the caller sets folder and output.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place where an executor's command is made"
-)]
-pub fn build(
-    settings: &ExecutorSettings,
-    given: &Given,
-    node_env: &[(OsString, OsString)],
-) -> Result<Command> {
+#[expect(clippy::disallowed_methods, reason = "the one place where an executor's command is made")]
+pub fn build(settings: &ExecutorSettings, given: &Given, node_env: &[(OsString, OsString)]) -> Result<Command> {
     let mut command = match settings.kind {
         ExecutorKind::Shell => {
-            let line = given
-                .run
-                .as_ref()
-                .ok_or_else(|| Error::Spawn("the spec has no `run`".to_owned()))?;
+            let line = given.run.as_ref().ok_or_else(|| Error::Spawn("the spec has no `run`".to_owned()))?;
             let mut command = Command::new("sh");
             command.arg("-c").arg(line);
             command
         }
         ExecutorKind::Command => {
-            let argv: Vec<OsString> = settings
-                .command
-                .iter()
-                .map(|part| fill(part, given, settings))
-                .collect();
-            let (program, arguments) = argv
-                .split_first()
-                .ok_or_else(|| Error::Spawn("its `command` is empty".to_owned()))?;
+            let argv: Vec<OsString> = settings.command.iter().map(|part| fill(part, given, settings)).collect();
+            let (program, arguments) =
+                argv.split_first().ok_or_else(|| Error::Spawn("its `command` is empty".to_owned()))?;
             let mut command = Command::new(program);
             command.args(arguments);
             command
         }
         ExecutorKind::Tmux => {
-            return Err(Error::Spawn(
-                "executors of kind tmux are not supported by this version".to_owned(),
-            ));
+            return Err(Error::Spawn("executors of kind tmux are not supported by this version".to_owned()));
         }
     };
     command.env_clear();
@@ -157,16 +125,9 @@ pub fn stdin(settings: &ExecutorSettings, given: &Given) -> std::io::Result<std:
 
 /// The node's own environment as far as `env_allow` lets it through, without ours and without what points git
 /// elsewhere.
-fn inherited(
-    settings: &ExecutorSettings,
-    node_env: &[(OsString, OsString)],
-) -> Vec<(OsString, OsString)> {
+fn inherited(settings: &ExecutorSettings, node_env: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
     let mut allow = globset::GlobSetBuilder::new();
-    for glob in settings
-        .env_allow
-        .iter()
-        .filter_map(|glob| globset::Glob::new(glob).ok())
-    {
+    for glob in settings.env_allow.iter().filter_map(|glob| globset::Glob::new(glob).ok()) {
         allow.add(glob);
     }
     let Ok(allow) = allow.build() else {
@@ -179,10 +140,7 @@ fn inherited(
     };
     node_env
         .iter()
-        .filter(|(name, _)| {
-            name.to_str()
-                .is_some_and(|name| allow.is_match(name) && !is_ours(name))
-        })
+        .filter(|(name, _)| name.to_str().is_some_and(|name| allow.is_match(name) && !is_ours(name)))
         .cloned()
         .collect()
 }
@@ -194,10 +152,7 @@ fn fill(part: &str, given: &Given, settings: &ExecutorSettings) -> OsString {
     while let Some(open) = rest.find('{') {
         filled.push(&rest[..open]);
         let after = &rest[open + 1..];
-        match after
-            .find('}')
-            .and_then(|close| Some((close, value(&after[..close], given, settings)?)))
-        {
+        match after.find('}').and_then(|close| Some((close, value(&after[..close], given, settings)?))) {
             Some((close, value)) => {
                 filled.push(value);
                 rest = &after[close + 1..];
@@ -240,18 +195,13 @@ mod tests {
 
     fn settings() -> ExecutorSettings {
         let file = "[executors.x]\nkind = \"command\"\ncommand = [\"x\"]\nmodel = { critical = \"opus\", default = \"sonnet\" }\n";
-        let loaded =
-            crate::config::load(&crate::config::Inputs::default().with_file("t", file)).unwrap();
+        let loaded = crate::config::load(&crate::config::Inputs::default().with_file("t", file)).unwrap();
         loaded.config.executor("x").unwrap().clone()
     }
 
     #[test]
     fn placeholders_are_filled_once_and_other_braces_stay() {
-        let given = Given {
-            title: "{task} $(x)".into(),
-            task: "p/a".into(),
-            ..Given::default()
-        };
+        let given = Given { title: "{task} $(x)".into(), task: "p/a".into(), ..Given::default() };
         let filled = |part: &str| fill(part, &given, &settings()).into_string().unwrap();
         assert_eq!(filled("{title}"), "{task} $(x)");
         assert_eq!(filled("a{task}b{task}"), "ap/abp/a");
@@ -260,32 +210,15 @@ mod tests {
 
     #[test]
     fn the_model_goes_by_priority() {
-        let model = |priority| {
-            Given {
-                priority,
-                ..Given::default()
-            }
-            .model(&settings())
-        };
-        assert_eq!(
-            (model(0), model(1), model(9)),
-            ("opus".to_owned(), "sonnet".to_owned(), "sonnet".to_owned())
-        );
+        let model = |priority| Given { priority, ..Given::default() }.model(&settings());
+        assert_eq!((model(0), model(1), model(9)), ("opus".to_owned(), "sonnet".to_owned(), "sonnet".to_owned()));
     }
 
     #[test]
     fn what_points_git_elsewhere_is_not_inherited() {
-        let env = [
-            ("PATH", "/bin"),
-            ("GIT_DIR", "/x"),
-            ("DISPATCH_TASK", "other"),
-            ("GIT_DISPATCH_NODE", "n"),
-        ]
-        .map(|(name, value)| (OsString::from(name), OsString::from(value)));
-        let kept: Vec<_> = inherited(&settings(), &env)
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect();
+        let env = [("PATH", "/bin"), ("GIT_DIR", "/x"), ("DISPATCH_TASK", "other"), ("GIT_DISPATCH_NODE", "n")]
+            .map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        let kept: Vec<_> = inherited(&settings(), &env).into_iter().map(|(name, _)| name).collect();
         assert_eq!(kept, [OsString::from("PATH")]);
     }
 }

@@ -25,9 +25,7 @@ pub enum Error {
     #[error("the slot `{}` cannot be prepared: {source}", .path.display())]
     #[diagnostic(
         code(dispatch::run::slot),
-        help(
-            "check `node.work_dir`: permissions and free space; a slot can be deleted at any time"
-        )
+        help("check `node.work_dir`: permissions and free space; a slot can be deleted at any time")
     )]
     Slot {
         /// The path concerned.
@@ -37,19 +35,13 @@ pub enum Error {
     },
     /// An executor's argv names a placeholder that is not known, or something that this task has not.
     #[error("the executor cannot be started: {0}")]
-    #[diagnostic(
-        code(dispatch::run::spawn),
-        help("see `[executors.NAME]` in git-dispatch.toml")
-    )]
+    #[diagnostic(code(dispatch::run::spawn), help("see `[executors.NAME]` in git-dispatch.toml"))]
     Spawn(String),
 }
 
 impl Error {
     /// Wraps an error of the file system with the path concerned.
     pub fn slot(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
-        Self::Slot {
-            path: path.into(),
-            source,
-        }
+        Self::Slot { path: path.into(), source }
     }
 }

@@ -43,9 +43,7 @@ pub struct Setup<'a> {
 impl Slot {
     /// Names the slot of that number below the node's folder.
     pub fn at(work_dir: &Path, number: usize) -> Self {
-        Self {
-            root: work_dir.join(number.to_string()),
-        }
+        Self { root: work_dir.join(number.to_string()) }
     }
 
     /// Its folder.
@@ -115,33 +113,18 @@ impl Slot {
     }
 
     /// Makes the git folder anew, with nothing in it but what we put there.
-    pub(super) fn make_git_dir(
-        &self,
-        repo: &Repo,
-        setup: &Setup<'_>,
-        index: Option<&[u8]>,
-    ) -> Result<()> {
+    pub(super) fn make_git_dir(&self, repo: &Repo, setup: &Setup<'_>, index: Option<&[u8]>) -> Result<()> {
         let git_dir = self.clone_dir().join(".git");
         remove_all(&git_dir)?;
         let failed = |error| Error::slot(&git_dir, error);
-        for folder in [
-            "objects/info",
-            "objects/pack",
-            "refs/heads",
-            "refs/tags",
-            "info",
-        ] {
+        for folder in ["objects/info", "objects/pack", "refs/heads", "refs/tags", "info"] {
             fs::create_dir_all(git_dir.join(folder)).map_err(failed)?;
         }
         let objects = repo.common_dir().join("objects");
         let mut alternates = objects.as_os_str().as_encoded_bytes().to_vec();
         alternates.push(b'\n');
         fs::write(git_dir.join("objects/info/alternates"), alternates).map_err(failed)?;
-        fs::write(
-            git_dir.join("HEAD"),
-            format!("ref: refs/heads/{}\n", setup.branch),
-        )
-        .map_err(failed)?;
+        fs::write(git_dir.join("HEAD"), format!("ref: refs/heads/{}\n", setup.branch)).map_err(failed)?;
         self.write_config(setup)?;
         if let Some(index) = index {
             fs::write(git_dir.join("index"), index).map_err(failed)?;
@@ -153,10 +136,7 @@ impl Slot {
     pub(super) fn write_config(&self, setup: &Setup<'_>) -> Result<()> {
         let path = self.clone_dir().join(".git/config");
         let quoted = |text: &str| {
-            let escaped = text
-                .replace('\\', "\\\\")
-                .replace('"', "\\\"")
-                .replace('\n', "\\n");
+            let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
             format!("\"{escaped}\"")
         };
         let config = format!(
@@ -191,10 +171,7 @@ pub fn end_orphans(record: &SlotRecord) -> Result<bool> {
 
 /// Moves a slot out of the way for good: something lives in it that we may not end.
 pub fn set_aside(folder: &Path) -> Result<()> {
-    let name = folder
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let free = (0..)
         .map(|number| folder.with_file_name(format!("aside-{name}-{number}")))
         .find(|path| fs::symlink_metadata(path).is_err());

@@ -37,20 +37,14 @@ pub struct Worked {
 }
 
 /// Writes what the task is given, outside the clone.
-pub fn give(
-    slot: &Slot,
-    given: &mut Given,
-    spec: &[u8],
-    settings: &ExecutorSettings,
-) -> Result<()> {
+pub fn give(slot: &Slot, given: &mut Given, spec: &[u8], settings: &ExecutorSettings) -> Result<()> {
     let folder = slot.task_dir();
     given.spec_file = folder.join("spec.md");
     given.prompt_file = folder.join("prompt.md");
     given.result_file = folder.join("result.json");
     given.log_file = slot.log_dir().join("log");
-    let write = |path: &std::path::Path, bytes: &[u8]| {
-        fs::write(path, bytes).map_err(|error| Error::slot(path, error))
-    };
+    let write =
+        |path: &std::path::Path, bytes: &[u8]| fs::write(path, bytes).map_err(|error| Error::slot(path, error));
     write(&given.spec_file, spec)?;
     write(&given.prompt_file, given.prompt(settings).as_bytes())
 }
@@ -79,10 +73,7 @@ pub fn run(
     };
     let io = |error| Error::slot(slot.log_dir(), error);
     let (capture, stdout, stderr) = Capture::start(&slot.log_dir(), LOG_LIMIT).map_err(io)?;
-    command
-        .current_dir(slot.clone_dir())
-        .stdout(stdout)
-        .stderr(stderr);
+    command.current_dir(slot.clone_dir()).stdout(stdout).stderr(stderr);
     command.stdin(command::stdin(settings, given).map_err(io)?);
     let program = command.get_program().to_string_lossy().into_owned();
     let child = match spawn(&mut command) {
@@ -91,15 +82,9 @@ pub fn run(
     };
     record.group = Some(child.id());
     record.started = start_time(child.id());
-    record
-        .write(slot)
-        .map_err(|error| Error::slot(slot.root(), error))?;
+    record.write(slot).map_err(|error| Error::slot(slot.root(), error))?;
     let (deadline, stall) = limits;
-    let limits = Limits {
-        deadline,
-        stall: stall.map(|time| (time, capture.progress())),
-        grace: *settings.grace,
-    };
+    let limits = Limits { deadline, stall: stall.map(|time| (time, capture.progress())), grace: *settings.grace };
     let ended = child.wait(&limits, cancel).map_err(io)?;
     let took = started.elapsed();
     let captured = capture.finish(LOG_WAIT).map_err(io)?;
@@ -124,11 +109,7 @@ fn output(path: &std::path::Path) -> Option<Value> {
 
 /// Computes how long the executor may take: the spec's own time, else the configured one, which may be a multiple of
 /// the estimate.
-pub fn timeout(
-    settings: &ExecutorSettings,
-    spec_minutes: Option<u32>,
-    estimate_minutes: Option<u32>,
-) -> Duration {
+pub fn timeout(settings: &ExecutorSettings, spec_minutes: Option<u32>, estimate_minutes: Option<u32>) -> Duration {
     const DEFAULT_ESTIMATE_MINUTES: u32 = 30;
     let minutes = |minutes: u32| Duration::from_secs(u64::from(minutes) * 60);
     match (spec_minutes, settings.timeout) {

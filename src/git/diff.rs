@@ -21,18 +21,10 @@ impl Repo {
     /// Measures the change from `base` to `result`.
     pub fn changed(&self, base: ObjectId, result: ObjectId) -> Result<Changed> {
         let failed = |error: gix::Error| Error::storage("cannot compare commits", &error);
-        let tree = |id| {
-            self.gix
-                .find_object(id)
-                .and_then(gix::Object::peel_to_tree)
-                .map_err(failed)
-        };
+        let tree = |id| self.gix.find_object(id).and_then(gix::Object::peel_to_tree).map_err(failed);
         let (old, new) = (tree(base)?, tree(result)?);
         let options = gix::diff::Options::default();
-        let changes = self
-            .gix
-            .diff_tree_to_tree(&old, &new, options)
-            .map_err(failed)?;
+        let changes = self.gix.diff_tree_to_tree(&old, &new, options).map_err(failed)?;
         let paths: Vec<String> = changes
             .iter()
             .filter(|change| !change.entry_mode().is_tree())
@@ -43,13 +35,8 @@ impl Repo {
             options.track_rewrites(None);
         });
         // Counting lines needs the blobs; a change that cannot be counted is still a change.
-        let (added, removed) = platform
-            .stats(&new)
-            .map_or((0, 0), |stats| (stats.lines_added, stats.lines_removed));
-        Ok(Changed {
-            added,
-            removed,
-            paths,
-        })
+        let (added, removed) =
+            platform.stats(&new).map_or((0, 0), |stats| (stats.lines_added, stats.lines_removed));
+        Ok(Changed { added, removed, paths })
     }
 }

@@ -76,9 +76,7 @@ pub enum Error {
     #[error("`{}` is not in a git repository", .path.display())]
     #[diagnostic(
         code(dispatch::repo::not_found),
-        help(
-            "go into a clone of your project, or name it with `-C DIR`; `git dispatch demo` works anywhere"
-        )
+        help("go into a clone of your project, or name it with `-C DIR`; `git dispatch demo` works anywhere")
     )]
     NotARepository {
         /// Where it was looked for.
@@ -130,35 +128,23 @@ pub enum Error {
     },
     /// The work was interrupted by a signal.
     #[error("interrupted")]
-    #[diagnostic(
-        code(dispatch::interrupted),
-        help("give the same command again to go on")
-    )]
+    #[diagnostic(code(dispatch::interrupted), help("give the same command again to go on"))]
     Interrupted,
 }
 
 fn exit_text(code: Option<i32>) -> String {
-    code.map_or_else(
-        || " (ended by a signal)".to_owned(),
-        |code| format!(" (exit {code})"),
-    )
+    code.map_or_else(|| " (ended by a signal)".to_owned(), |code| format!(" (exit {code})"))
 }
 
 impl Error {
     /// Wraps an error of gix with what was tried.
     pub fn storage(what: impl Into<String>, error: &gix::Error) -> Self {
-        Self::Storage {
-            what: what.into(),
-            detail: escaped(&error.to_string()).to_string(),
-        }
+        Self::Storage { what: what.into(), detail: escaped(&error.to_string()).to_string() }
     }
 
     /// Wraps an error of the file system with the path concerned.
     pub fn file(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
-        Self::File {
-            path: path.into(),
-            source,
-        }
+        Self::File { path: path.into(), source }
     }
 
     /// Says whether the hub's not answering is the cause: then a later try may do better.

@@ -35,10 +35,7 @@ impl Repo {
     /// Merges `theirs` into `ours` and writes the tree. The attributes that count are those of `ours`.
     pub fn merge(&self, ours: ObjectId, theirs: ObjectId) -> Result<Merged> {
         match self.merge_apart(ours, theirs)? {
-            Some(tree) => Ok(Merged {
-                tree,
-                conflicts: Vec::new(),
-            }),
+            Some(tree) => Ok(Merged { tree, conflicts: Vec::new() }),
             None => self.merge_by_git(ours, theirs),
         }
     }
@@ -58,17 +55,11 @@ impl Repo {
         if !are_apart(&our_side, &their_side) {
             return Ok(None);
         }
-        let tree = self
-            .gix
-            .find_object(ours)
-            .and_then(gix::Object::peel_to_tree)
-            .map_err(failed)?;
+        let tree = self.gix.find_object(ours).and_then(gix::Object::peel_to_tree).map_err(failed)?;
         let mut editor = self.gix.edit_tree(tree.id).map_err(failed)?;
         for (path, entry) in &their_side.changes {
             match entry {
-                Some((mode, id)) => editor
-                    .upsert(path.as_bstr(), mode.kind(), *id)
-                    .map_err(failed)?,
+                Some((mode, id)) => editor.upsert(path.as_bstr(), mode.kind(), *id).map_err(failed)?,
                 None => editor.remove(path.as_bstr()).map_err(failed)?,
             };
         }
@@ -77,33 +68,16 @@ impl Repo {
 
     fn side(&self, base: ObjectId, tip: ObjectId) -> Result<Side> {
         let failed = |error: gix::Error| Error::storage("cannot compare trees", &error);
-        let tree = |id| {
-            self.gix
-                .find_object(id)
-                .and_then(gix::Object::peel_to_tree)
-                .map_err(failed)
-        };
+        let tree = |id| self.gix.find_object(id).and_then(gix::Object::peel_to_tree).map_err(failed);
         let options = gix::diff::Options::default();
-        let changes = self
-            .gix
-            .diff_tree_to_tree(&tree(base)?, &tree(tip)?, options)
-            .map_err(failed)?;
-        let mut side = Side {
-            changes: BTreeMap::new(),
-            adds: false,
-            deletes: false,
-        };
+        let changes = self.gix.diff_tree_to_tree(&tree(base)?, &tree(tip)?, options).map_err(failed)?;
+        let mut side = Side { changes: BTreeMap::new(), adds: false, deletes: false };
         for change in changes {
             if change.entry_mode().is_tree() {
                 continue;
             }
             match change {
-                Change::Addition {
-                    location,
-                    entry_mode,
-                    id,
-                    ..
-                } => {
+                Change::Addition { location, entry_mode, id, .. } => {
                     side.adds = true;
                     side.changes.insert(location, Some((entry_mode, id)));
                 }
@@ -112,12 +86,7 @@ impl Repo {
                     // A file that becomes a folder, or the reverse, is listed twice under one path.
                     side.changes.entry(location).or_insert(None);
                 }
-                Change::Modification {
-                    location,
-                    entry_mode,
-                    id,
-                    ..
-                } => {
+                Change::Modification { location, entry_mode, id, .. } => {
                     side.changes.insert(location, Some((entry_mode, id)));
                 }
                 Change::Rewrite { .. } => {
@@ -135,30 +104,12 @@ impl Repo {
         let (ours, theirs) = (ours.to_string(), theirs.to_string());
         // Without it the attributes of whatever happens to be checked out would decide (git 2.41 and newer listen).
         let git = self.git().with_env("GIT_ATTR_SOURCE", &ours);
-        let args = [
-            "merge-tree",
-            "--write-tree",
-            "-z",
-            "--name-only",
-            "--messages",
-            &ours,
-            &theirs,
-        ];
+        let args = ["merge-tree", "--write-tree", "-z", "--name-only", "--messages", &ours, &theirs];
         let output = git.run(&args, None)?;
         match (output.code, porcelain::merge_tree(&output.stdout)) {
-            (Some(0), Some(merge)) => Ok(Merged {
-                tree: merge.tree,
-                conflicts: Vec::new(),
-            }),
-            (Some(1), Some(merge)) => Ok(Merged {
-                tree: merge.tree,
-                conflicts: merge.conflicts,
-            }),
-            (code, _) => Err(Error::Failed {
-                command: args.join(" "),
-                code,
-                stderr: output.stderr,
-            }),
+            (Some(0), Some(merge)) => Ok(Merged { tree: merge.tree, conflicts: Vec::new() }),
+            (Some(1), Some(merge)) => Ok(Merged { tree: merge.tree, conflicts: merge.conflicts }),
+            (code, _) => Err(Error::Failed { command: args.join(" "), code, stderr: output.stderr }),
         }
     }
 }
@@ -173,23 +124,12 @@ fn are_apart(ours: &Side, theirs: &Side) -> bool {
     if renames_reach(ours, theirs) || renames_reach(theirs, ours) {
         return false;
     }
-    let (few, many) = if ours.changes.len() < theirs.changes.len() {
-        (ours, theirs)
-    } else {
-        (theirs, ours)
-    };
+    let (few, many) = if ours.changes.len() < theirs.changes.len() { (ours, theirs) } else { (theirs, ours) };
     let paths: BTreeSet<&[u8]> = many.changes.keys().map(|path| path.as_slice()).collect();
     few.changes.keys().all(|path| {
-        let own_folders = path
-            .iter()
-            .enumerate()
-            .filter(|(_, byte)| **byte == b'/')
-            .map(|(at, _)| &path[..at]);
+        let own_folders = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..at]);
         let below = [path.as_slice(), b"/"].concat();
-        let has_below = paths
-            .range(below.as_slice()..)
-            .next()
-            .is_some_and(|next| next.starts_with(&below));
+        let has_below = paths.range(below.as_slice()..).next().is_some_and(|next| next.starts_with(&below));
         !paths.contains(path.as_slice())
             && !has_below
             && !own_folders.into_iter().any(|folder| paths.contains(folder))

@@ -57,21 +57,10 @@ impl Repo {
     }
 
     /// Writes a tree with `texts` set on top of the notes of `tip`, replacing what stood on those objects.
-    pub fn write_notes(
-        &self,
-        tip: Option<ObjectId>,
-        texts: &[(ObjectId, Vec<u8>)],
-    ) -> Result<ObjectId> {
+    pub fn write_notes(&self, tip: Option<ObjectId>, texts: &[(ObjectId, Vec<u8>)]) -> Result<ObjectId> {
         let failed = |error: gix::Error| Error::storage("cannot write notes", &error);
         let old = match tip {
-            Some(tip) => {
-                self.gix
-                    .find_object(tip)
-                    .map_err(failed)?
-                    .peel_to_tree()
-                    .map_err(failed)?
-                    .id
-            }
+            Some(tip) => self.gix.find_object(tip).map_err(failed)?.peel_to_tree().map_err(failed)?.id,
             None => ObjectId::empty_tree(self.gix.object_hash()),
         };
         let mut editor = self.gix.edit_tree(old).map_err(failed)?;
@@ -79,19 +68,10 @@ impl Repo {
             let blob = self.write_blob(text)?;
             let hex = object.to_string();
             // Another fan-out that somebody's git wrote would hold the same note twice.
-            for path in note_paths(&hex)
-                .into_iter()
-                .filter(|path| path.matches('/').count() != 1)
-            {
+            for path in note_paths(&hex).into_iter().filter(|path| path.matches('/').count() != 1) {
                 editor.remove(path.as_str()).map_err(failed)?;
             }
-            editor
-                .upsert(
-                    format!("{}/{}", &hex[..2], &hex[2..]),
-                    EntryKind::Blob,
-                    blob,
-                )
-                .map_err(failed)?;
+            editor.upsert(format!("{}/{}", &hex[..2], &hex[2..]), EntryKind::Blob, blob).map_err(failed)?;
         }
         Ok(editor.write().map_err(failed)?.detach())
     }
@@ -99,9 +79,5 @@ impl Repo {
 
 /// The paths at which a note may stand: one level of fan-out first, since that is what we write.
 fn note_paths(hex: &str) -> [String; 3] {
-    [
-        format!("{}/{}", &hex[..2], &hex[2..]),
-        hex.to_owned(),
-        format!("{}/{}/{}", &hex[..2], &hex[2..4], &hex[4..]),
-    ]
+    [format!("{}/{}", &hex[..2], &hex[2..]), hex.to_owned(), format!("{}/{}/{}", &hex[..2], &hex[2..4], &hex[4..])]
 }

@@ -57,11 +57,7 @@ impl Repo {
     /// Like [`Repo::commit`], with a buffer that a loop over many commits uses again.
     pub fn commit_with(&self, id: ObjectId, buffer: &mut Vec<u8>) -> Option<Commit> {
         let commit = self.gix.objects.find_commit(&id, buffer).ok()?;
-        let at = commit
-            .committer()
-            .ok()
-            .and_then(|who| who.time().ok())
-            .map_or(0, |time| time.seconds);
+        let at = commit.committer().ok().and_then(|who| who.time().ok()).map_or(0, |time| time.seconds);
         Some(Commit {
             id,
             tree: commit.tree(),
@@ -93,25 +89,17 @@ impl Repo {
     /// Writes a tree of the files given, which lie side by side.
     pub fn write_tree(&self, entries: &[NewEntry<'_>]) -> Result<ObjectId> {
         let failed = |error: gix::Error| Error::storage("cannot write a tree", &error);
-        let mut editor = self
-            .gix
-            .edit_tree(ObjectId::empty_tree(self.gix.object_hash()))
-            .map_err(failed)?;
+        let mut editor = self.gix.edit_tree(ObjectId::empty_tree(self.gix.object_hash())).map_err(failed)?;
         for entry in entries {
             let blob = self.write_blob(entry.content)?;
-            editor
-                .upsert(entry.name, gix::object::tree::EntryKind::Blob, blob)
-                .map_err(failed)?;
+            editor.upsert(entry.name, gix::object::tree::EntryKind::Blob, blob).map_err(failed)?;
         }
         Ok(editor.write().map_err(failed)?.detach())
     }
 
     /// Writes a blob.
     pub fn write_blob(&self, content: &[u8]) -> Result<ObjectId> {
-        let id = self
-            .gix
-            .write_blob(content)
-            .map_err(|error| Error::storage("cannot write a blob", &error))?;
+        let id = self.gix.write_blob(content).map_err(|error| Error::storage("cannot write a blob", &error))?;
         Ok(id.detach())
     }
 
@@ -131,10 +119,7 @@ impl Repo {
             message: new.message.into(),
             extra_headers: Vec::new(),
         };
-        let id = self
-            .gix
-            .write_object(&commit)
-            .map_err(|error| Error::storage("cannot write a commit", &error))?;
+        let id = self.gix.write_object(&commit).map_err(|error| Error::storage("cannot write a commit", &error))?;
         Ok(id.detach())
     }
 

@@ -33,10 +33,7 @@ pub struct PushLine {
 
 /// Reads the answer of `git push --porcelain`; lines that are not about a ref are left out.
 pub fn push_lines(stdout: &[u8]) -> Vec<PushLine> {
-    String::from_utf8_lossy(stdout)
-        .lines()
-        .filter_map(push_line)
-        .collect()
+    String::from_utf8_lossy(stdout).lines().filter_map(push_line).collect()
 }
 
 fn push_line(line: &str) -> Option<PushLine> {
@@ -53,10 +50,7 @@ fn push_line(line: &str) -> Option<PushLine> {
     // `<from>:<to>`; a ref name holds no colon, so the last one parts them.
     let (_, to) = fields.next()?.rsplit_once(':')?;
     fields.next()?;
-    Some(PushLine {
-        flag,
-        to: to.to_owned(),
-    })
+    Some(PushLine { flag, to: to.to_owned() })
 }
 
 /// Reads `<id>\t<ref>` lines, as `git ls-remote` and `git bundle list-heads` print them.
@@ -83,34 +77,23 @@ pub struct MergeTree {
 ///
 /// `<tree> NUL (<path> NUL)* NUL (<n> NUL <path>{n} NUL <kind> NUL <message> NUL)*`
 pub fn merge_tree(stdout: &[u8]) -> Option<MergeTree> {
-    let mut fields = stdout
-        .split(|byte| *byte == 0)
-        .map(|field| String::from_utf8_lossy(field).into_owned());
+    let mut fields = stdout.split(|byte| *byte == 0).map(|field| String::from_utf8_lossy(field).into_owned());
     let tree = ObjectId::from_hex(fields.next()?.trim().as_bytes()).ok()?;
-    let paths: Vec<String> = fields
-        .by_ref()
-        .take_while(|field| !field.is_empty())
-        .collect();
+    let paths: Vec<String> = fields.by_ref().take_while(|field| !field.is_empty()).collect();
     let mut kinds: Vec<(String, String)> = Vec::new();
     while let Some(count) = fields.next().filter(|field| !field.is_empty()) {
         let count: usize = count.parse().ok()?;
         let concerned: Vec<String> = fields.by_ref().take(count).collect();
         let kind = fields.next()?;
         fields.next()?;
-        if let Some(kind) = kind
-            .strip_prefix("CONFLICT (")
-            .and_then(|kind| kind.strip_suffix(')'))
-        {
+        if let Some(kind) = kind.strip_prefix("CONFLICT (").and_then(|kind| kind.strip_suffix(')')) {
             kinds.extend(concerned.into_iter().map(|path| (path, kind.to_owned())));
         }
     }
     let conflicts = paths
         .into_iter()
         .map(|path| {
-            let kind = kinds
-                .iter()
-                .find(|(other, _)| *other == path)
-                .map_or("contents", |(_, kind)| kind);
+            let kind = kinds.iter().find(|(other, _)| *other == path).map_or("contents", |(_, kind)| kind);
             let kind = kind.to_owned();
             (path, kind)
         })
@@ -156,10 +139,7 @@ mod tests {
     fn each_flag_of_a_push_is_told_by_its_character() {
         let answer = b"To /hub.git\n*\tabc:refs/dispatch/queue\t[new reference]\n=\tHEAD:refs/x\t[up to date]\n \
             \trefs/a:refs/b\t1..2\n+\ta:refs/c\t1...2 (forced update)\n-\t:refs/d\t[deleted]\n!\ta:refs/e\t[rejected] (stale info)\nDone\n";
-        let flags: Vec<_> = push_lines(answer)
-            .into_iter()
-            .map(|line| (line.flag, line.to))
-            .collect();
+        let flags: Vec<_> = push_lines(answer).into_iter().map(|line| (line.flag, line.to)).collect();
         use PushFlag::*;
         let expected = [
             (Created, "refs/dispatch/queue"),
@@ -174,10 +154,7 @@ mod tests {
 
     #[test]
     fn text_that_looks_like_an_answer_is_left_out() {
-        assert_eq!(
-            push_lines(b"remote: *\tx:refs/y\nerror: failed\n*\tno colon\there\n?\ta:b\tc\n"),
-            vec![]
-        );
+        assert_eq!(push_lines(b"remote: *\tx:refs/y\nerror: failed\n*\tno colon\there\n?\ta:b\tc\n"), vec![]);
     }
 
     #[test]
@@ -187,10 +164,7 @@ mod tests {
             1\0b.txt\0CONFLICT (modify/delete)\0CONFLICT ...\n\0";
         let merge = merge_tree(answer).unwrap();
         let expected = [("a.txt", "contents"), ("b.txt", "modify/delete")];
-        assert_eq!(
-            merge.conflicts,
-            expected.map(|(path, kind)| (path.to_owned(), kind.to_owned()))
-        );
+        assert_eq!(merge.conflicts, expected.map(|(path, kind)| (path.to_owned(), kind.to_owned())));
     }
 
     #[test]

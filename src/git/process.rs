@@ -72,9 +72,7 @@ impl Output {
 
     /// Returns standard output as text without the last newline.
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.stdout)
-            .trim_end_matches('\n')
-            .to_owned()
+        String::from_utf8_lossy(&self.stdout).trim_end_matches('\n').to_owned()
     }
 }
 
@@ -141,23 +139,14 @@ impl Git {
         let mut command = self.command(args);
         // Executors and git children are ended by group, so git gets its own: a Ctrl-C at our terminal must not reach
         // a receive-pack on a path hub and leave its locks there.
-        let limits = Limits {
-            deadline: Some(self.deadline),
-            stall: None,
-            grace: GRACE,
-        };
-        let (ended, stdout, stderr) = collect_output(&mut command, stdin, &limits, &self.cancel)
-            .map_err(Error::NotInstalled)?;
+        let limits = Limits { deadline: Some(self.deadline), stall: None, grace: GRACE };
+        let (ended, stdout, stderr) =
+            collect_output(&mut command, stdin, &limits, &self.cancel).map_err(Error::NotInstalled)?;
         match ended {
-            Ended::Exited(status) => Ok(Output {
-                code: status.code(),
-                stdout,
-                stderr: String::from_utf8_lossy(&stderr).into_owned(),
-            }),
-            Ended::TimedOut | Ended::Stalled => Err(Error::TimedOut {
-                command: shown(args),
-                after: self.deadline,
-            }),
+            Ended::Exited(status) => {
+                Ok(Output { code: status.code(), stdout, stderr: String::from_utf8_lossy(&stderr).into_owned() })
+            }
+            Ended::TimedOut | Ended::Stalled => Err(Error::TimedOut { command: shown(args), after: self.deadline }),
             Ended::Cancelled => Err(Error::Interrupted),
         }
     }
@@ -168,20 +157,12 @@ impl Git {
     }
 
     /// Runs git with `stdin` and demands exit code 0.
-    pub fn check_with<S: AsRef<OsStr>>(
-        &self,
-        args: &[S],
-        stdin: Option<Vec<u8>>,
-    ) -> Result<Output> {
+    pub fn check_with<S: AsRef<OsStr>>(&self, args: &[S], stdin: Option<Vec<u8>>) -> Result<Output> {
         let output = self.run(args, stdin)?;
         if output.is_success() {
             return Ok(output);
         }
-        Err(Error::Failed {
-            command: shown(args),
-            code: output.code,
-            stderr: output.stderr,
-        })
+        Err(Error::Failed { command: shown(args), code: output.code, stderr: output.stderr })
     }
 
     #[expect(clippy::disallowed_methods, reason = "the one door to git(1)")]
@@ -204,20 +185,8 @@ impl Git {
             command.env(name, value);
         }
         // The user's hooks, file monitor and automatic housekeeping are for the user's own commands.
-        command.args([
-            "-c",
-            "core.hooksPath=/dev/null",
-            "-c",
-            "core.fsmonitor=false",
-            "-c",
-            "gc.auto=0",
-        ]);
-        command.args([
-            "-c",
-            "maintenance.auto=false",
-            "-c",
-            "advice.detachedHead=false",
-        ]);
+        command.args(["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "gc.auto=0"]);
+        command.args(["-c", "maintenance.auto=false", "-c", "advice.detachedHead=false"]);
         for setting in &self.settings {
             command.args(["-c", setting]);
         }
@@ -240,10 +209,7 @@ fn joined(option: &str, path: &Path) -> OsString {
 
 /// Shortens a command for an error message: a push of fifty claims is not to be read whole.
 fn shown<S: AsRef<OsStr>>(args: &[S]) -> String {
-    let text: Vec<_> = args
-        .iter()
-        .map(|arg| arg.as_ref().to_string_lossy())
-        .collect();
+    let text: Vec<_> = args.iter().map(|arg| arg.as_ref().to_string_lossy()).collect();
     let text = text.join(" ");
     match text.char_indices().nth(160) {
         Some((end, _)) => format!("{}…", &text[..end]),

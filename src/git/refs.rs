@@ -23,11 +23,7 @@ pub struct RefChange {
 impl RefChange {
     /// States a change.
     pub fn new(name: impl Into<String>, old: Option<ObjectId>, new: Option<ObjectId>) -> Self {
-        Self {
-            name: name.into(),
-            old,
-            new,
-        }
+        Self { name: name.into(), old, new }
     }
 }
 
@@ -41,17 +37,13 @@ impl Repo {
     /// Returns the full name of the ref that a symbolic ref points to.
     pub fn symbolic_ref(&self, name: &str) -> Option<String> {
         let reference = self.gix.try_find_reference(name).ok()??;
-        reference
-            .target()
-            .try_name()
-            .map(|name| name.as_bstr().to_string())
+        reference.target().try_name().map(|name| name.as_bstr().to_string())
     }
 
     /// Lists the refs whose full names begin with `prefix`, with what they hold, sorted by name. Tags are not peeled:
     /// a claim ref that holds something else than a commit must be seen as what it is.
     pub fn refs_with_prefix(&self, prefix: &str) -> Result<Vec<(String, ObjectId)>> {
-        let failed =
-            |error: gix::Error| Error::storage(format!("cannot list refs below {prefix}"), &error);
+        let failed = |error: gix::Error| Error::storage(format!("cannot list refs below {prefix}"), &error);
         let platform = self.gix.references().map_err(failed)?;
         let mut found = Vec::new();
         for reference in platform.prefixed(prefix).map_err(failed)? {
@@ -70,21 +62,14 @@ impl Repo {
         if changes.is_empty() {
             return Ok(());
         }
-        let edits = changes
-            .iter()
-            .map(|change| ref_edit(change, why))
-            .collect::<Result<Vec<_>>>()?;
+        let edits = changes.iter().map(|change| ref_edit(change, why)).collect::<Result<Vec<_>>>()?;
         let who = gix::actor::Signature {
             name: "git-dispatch".into(),
             email: "git-dispatch".into(),
             time: gix::date::Time::new(0, 0),
         };
         let mut buffer = gix::date::parse::TimeBuf::default();
-        let who = self
-            .gix
-            .committer()
-            .and_then(std::result::Result::ok)
-            .unwrap_or_else(|| who.to_ref(&mut buffer));
+        let who = self.gix.committer().and_then(std::result::Result::ok).unwrap_or_else(|| who.to_ref(&mut buffer));
         self.gix
             .edit_references_as(edits, Some(who))
             .map_err(|error| Error::storage("cannot move refs", &error))?;
@@ -93,36 +78,21 @@ impl Repo {
 }
 
 fn ref_edit(change: &RefChange, why: &str) -> Result<RefEdit> {
-    let name: FullName = change
-        .name
-        .as_str()
-        .try_into()
-        .map_err(|_| Error::Storage {
-            what: format!("cannot move {}", crate::task::text::escaped(&change.name)),
-            detail: "not a valid ref name".to_owned(),
-        })?;
+    let name: FullName = change.name.as_str().try_into().map_err(|_| Error::Storage {
+        what: format!("cannot move {}", crate::task::text::escaped(&change.name)),
+        detail: "not a valid ref name".to_owned(),
+    })?;
     let expected = match change.old {
         Some(old) => PreviousValue::MustExistAndMatch(Target::Object(old)),
         None => PreviousValue::MustNotExist,
     };
     let change = match change.new {
         Some(new) => Change::Update {
-            log: LogChange {
-                mode: RefLog::AndReference,
-                force_create_reflog: false,
-                message: why.into(),
-            },
+            log: LogChange { mode: RefLog::AndReference, force_create_reflog: false, message: why.into() },
             expected,
             new: Target::Object(new),
         },
-        None => Change::Delete {
-            expected,
-            log: RefLog::AndReference,
-        },
+        None => Change::Delete { expected, log: RefLog::AndReference },
     };
-    Ok(RefEdit {
-        change,
-        name,
-        deref: false,
-    })
+    Ok(RefEdit { change, name, deref: false })
 }

@@ -26,14 +26,8 @@ impl Repo {
     /// Reads a remote's addresses; `None` where there is no such remote.
     pub fn remote(&self, name: &str) -> Option<Remote> {
         let url = self.config_string(&format!("remote.{name}.url"))?;
-        let push_url = self
-            .config_string(&format!("remote.{name}.pushurl"))
-            .unwrap_or_else(|| url.clone());
-        Some(Remote {
-            name: name.to_owned(),
-            url,
-            push_url,
-        })
+        let push_url = self.config_string(&format!("remote.{name}.pushurl")).unwrap_or_else(|| url.clone());
+        Some(Remote { name: name.to_owned(), url, push_url })
     }
 
     /// Pushes the changes, each under a lease on its old value, and returns git's line for each ref that it names.
@@ -45,35 +39,21 @@ impl Repo {
         atomic: bool,
         deadline: Duration,
     ) -> Result<Vec<PushLine>> {
-        let mut args: Vec<String> = [
-            "push",
-            "--porcelain",
-            "--no-verify",
-            "--no-follow-tags",
-            "--no-signed",
-            "--recurse-submodules=no",
-        ]
-        .map(str::to_owned)
-        .to_vec();
+        let mut args: Vec<String> =
+            ["push", "--porcelain", "--no-verify", "--no-follow-tags", "--no-signed", "--recurse-submodules=no"]
+                .map(str::to_owned)
+                .to_vec();
         if atomic {
             args.push("--atomic".to_owned());
         }
         let hex = |id: Option<ObjectId>| id.map(|id| id.to_string()).unwrap_or_default();
         for change in changes {
-            args.push(format!(
-                "--force-with-lease={}:{}",
-                change.name,
-                hex(change.old)
-            ));
+            args.push(format!("--force-with-lease={}:{}", change.name, hex(change.old)));
         }
         args.push("--".to_owned());
         args.push(remote.push_url.clone());
         // Never a `+`: it would switch the lease off.
-        args.extend(
-            changes
-                .iter()
-                .map(|change| format!("{}:{}", hex(change.new), change.name)),
-        );
+        args.extend(changes.iter().map(|change| format!("{}:{}", hex(change.new), change.name)));
         let output = self
             .git()
             .with_deadline(deadline)
@@ -84,10 +64,7 @@ impl Repo {
             .run(&args, None)?;
         let lines = porcelain::push_lines(&output.stdout);
         if lines.is_empty() && !output.is_success() {
-            return Err(Error::Unreachable {
-                remote: remote.name.clone(),
-                detail: output.stderr,
-            });
+            return Err(Error::Unreachable { remote: remote.name.clone(), detail: output.stderr });
         }
         Ok(lines)
     }
@@ -110,18 +87,12 @@ impl Repo {
         .to_vec();
         args.push(remote.url.clone());
         args.extend(refspecs.iter().cloned());
-        let git = self
-            .git()
-            .with_deadline(deadline)
-            .with_setting("fetch.pruneTags=false");
+        let git = self.git().with_deadline(deadline).with_setting("fetch.pruneTags=false");
         let output = git.run(&args, None)?;
         if output.is_success() {
             return Ok(());
         }
-        Err(Error::Unreachable {
-            remote: remote.name.clone(),
-            detail: output.stderr,
-        })
+        Err(Error::Unreachable { remote: remote.name.clone(), detail: output.stderr })
     }
 
     /// Lists the refs of a remote that match the patterns, each an exact name.
@@ -131,19 +102,11 @@ impl Repo {
         names: &[String],
         deadline: Duration,
     ) -> Result<Vec<(String, ObjectId)>> {
-        let mut args = vec![
-            "ls-remote".to_owned(),
-            "--quiet".to_owned(),
-            "--".to_owned(),
-            remote.url.clone(),
-        ];
+        let mut args = vec!["ls-remote".to_owned(), "--quiet".to_owned(), "--".to_owned(), remote.url.clone()];
         args.extend(names.iter().cloned());
         let output = self.git().with_deadline(deadline).run(&args, None)?;
         if !output.is_success() {
-            return Err(Error::Unreachable {
-                remote: remote.name.clone(),
-                detail: output.stderr,
-            });
+            return Err(Error::Unreachable { remote: remote.name.clone(), detail: output.stderr });
         }
         let mut found = porcelain::ref_lines(&output.stdout);
         // A pattern matches the ends of names: `refs/heads/main` also `refs/x/refs/heads/main`.
@@ -153,26 +116,13 @@ impl Repo {
 
     /// Returns the branch that the remote's HEAD points to, if it says.
     pub fn remote_head(&self, remote: &Remote, deadline: Duration) -> Result<Option<String>> {
-        let args = [
-            "ls-remote",
-            "--quiet",
-            "--symref",
-            "--",
-            &remote.url,
-            "HEAD",
-        ];
+        let args = ["ls-remote", "--quiet", "--symref", "--", &remote.url, "HEAD"];
         let output = self.git().with_deadline(deadline).run(&args, None)?;
         if !output.is_success() {
-            return Err(Error::Unreachable {
-                remote: remote.name.clone(),
-                detail: output.stderr,
-            });
+            return Err(Error::Unreachable { remote: remote.name.clone(), detail: output.stderr });
         }
         let text = output.text();
-        let head = text.lines().find_map(|line| {
-            line.strip_prefix("ref: refs/heads/")?
-                .strip_suffix("\tHEAD")
-        });
+        let head = text.lines().find_map(|line| line.strip_prefix("ref: refs/heads/")?.strip_suffix("\tHEAD"));
         Ok(head.map(str::to_owned))
     }
 }

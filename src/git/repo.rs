@@ -33,9 +33,7 @@ pub struct Identity {
 impl Repo {
     /// Finds the repository that `start` is in, as git does: `GIT_DIR` first, which `git --git-dir=X dispatch` sets.
     pub fn discover(start: &Path, ambient: &Ambient) -> Result<Self> {
-        let not_found = || Error::NotARepository {
-            path: start.to_owned(),
-        };
+        let not_found = || Error::NotARepository { path: start.to_owned() };
         let git_dir = match ambient.var("GIT_DIR") {
             Some(git_dir) => start.join(git_dir),
             None => {
@@ -54,23 +52,13 @@ impl Repo {
 
     /// Opens the repository at `git_dir` or at a folder that holds `.git`.
     pub fn open(git_dir: &Path) -> Result<Self> {
-        let unusable = |detail: String| Error::Unusable {
-            path: git_dir.to_owned(),
-            detail,
-        };
+        let unusable = |detail: String| Error::Unusable { path: git_dir.to_owned(), detail };
         let mut gix = gix::open(git_dir).map_err(|error| unusable(error.to_string()))?;
-        let config = gix.config_snapshot();
-        if let Some(format) = config
-            .string("extensions.refStorage")
-            .filter(|format| format.as_bstr() != "files")
-        {
+        let format = gix.config_snapshot().string("extensions.refStorage");
+        if let Some(format) = format.filter(|format| format.as_bstr() != "files") {
             // gix opens such a repository and shows no refs at all: an empty queue would be a lie.
-            return Err(Error::RefStorage {
-                path: git_dir.to_owned(),
-                format: format.to_string(),
-            });
+            return Err(Error::RefStorage { path: git_dir.to_owned(), format: format.to_string() });
         }
-        drop(config);
         gix.object_cache_size_if_unset(16 * 1024 * 1024);
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let tidy = |path: &Path| path.canonicalize().unwrap_or_else(|_| absolute(path));
@@ -110,9 +98,7 @@ impl Repo {
             Some(name) if name == ".git" => self.common_dir.parent().and_then(Path::file_name),
             other => other,
         };
-        let name = named
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default();
+        let name = named.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         name.strip_suffix(".git").unwrap_or(&name).to_owned()
     }
 
@@ -140,10 +126,7 @@ impl Repo {
 
     /// Returns a text from the repository's configuration, system and user files included.
     pub fn config_string(&self, key: &str) -> Option<String> {
-        self.gix
-            .config_snapshot()
-            .string(key)
-            .map(|value| value.to_string())
+        self.gix.config_snapshot().string(key).map(|value| value.to_string())
     }
 
     /// Lists `(key, value, scope)` of every setting below `section`, weakest first, in git's spelling.
@@ -175,19 +158,11 @@ impl Repo {
 
     /// Lists the names of the configured remotes.
     pub fn remote_names(&self) -> Vec<String> {
-        self.gix
-            .remote_names()
-            .into_iter()
-            .map(|name| name.to_string())
-            .collect()
+        self.gix.remote_names().into_iter().map(|name| name.to_string()).collect()
     }
 
     /// Returns the full name of the branch that is checked out here, unless HEAD is detached.
     pub fn head_branch(&self) -> Option<String> {
-        self.gix
-            .head_name()
-            .ok()
-            .flatten()
-            .map(|name| name.as_bstr().to_string())
+        self.gix.head_name().ok().flatten().map(|name| name.as_bstr().to_string())
     }
 }

@@ -14,25 +14,16 @@ use super::repo::Repo;
 impl Repo {
     /// Finds the checkout that has the branch (a full name) checked out, if one has.
     pub fn checkout_of(&self, branch: &str) -> Result<Option<PathBuf>> {
-        let output = self
-            .git()
-            .check(&["worktree", "list", "--porcelain", "-z"])?;
+        let output = self.git().check(&["worktree", "list", "--porcelain", "-z"])?;
         let found = porcelain::worktrees(&output.stdout)
             .into_iter()
             .find(|worktree| !worktree.bare && worktree.branch.as_deref() == Some(branch));
-        Ok(found
-            .map(|worktree| PathBuf::from(worktree.path))
-            .filter(|path| path.is_dir()))
+        Ok(found.map(|worktree| PathBuf::from(worktree.path)).filter(|path| path.is_dir()))
     }
 
     /// Says whether moving the checkout from `old` to `new` would leave everything there that is the user's: changed
     /// files, staged changes and untracked files in the way all say no.
-    pub fn checkout_can_follow(
-        &self,
-        checkout: &Path,
-        old: ObjectId,
-        new: ObjectId,
-    ) -> Result<bool> {
+    pub fn checkout_can_follow(&self, checkout: &Path, old: ObjectId, new: ObjectId) -> Result<bool> {
         let git = Checkout::at(self, checkout)?;
         git.refresh()?;
         git.read_tree(old, new, true)
@@ -57,9 +48,7 @@ impl Checkout {
 
     /// Without it, files whose times changed would look changed.
     fn refresh(&self) -> Result<()> {
-        self.0
-            .run(&["update-index", "-q", "--refresh"], None)
-            .map(drop)
+        self.0.run(&["update-index", "-q", "--refresh"], None).map(drop)
     }
 
     fn read_tree(&self, old: ObjectId, new: ObjectId, dry_run: bool) -> Result<bool> {

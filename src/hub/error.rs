@@ -15,10 +15,7 @@ pub enum Error {
     Git(#[from] git::Error),
     /// A push was sent again and again, and somebody else was always first.
     #[error("gave up on {} after {tries} tries: others keep moving it", escaped(.name))]
-    #[diagnostic(
-        code(dispatch::hub::busy),
-        help("nothing was changed; give the same command again in a moment")
-    )]
+    #[diagnostic(code(dispatch::hub::busy), help("nothing was changed; give the same command again in a moment"))]
     Busy {
         /// The ref.
         name: String,

@@ -20,10 +20,7 @@ impl Layout {
 
     /// Makes the map for the configured prefixes, both ending in `/`.
     pub fn new(prefix: &str, branch_prefix: &str) -> Self {
-        Self {
-            prefix: prefix.to_owned(),
-            branch_prefix: branch_prefix.to_owned(),
-        }
+        Self { prefix: prefix.to_owned(), branch_prefix: branch_prefix.to_owned() }
     }
 
     /// The chain of specs.
@@ -33,9 +30,7 @@ impl Layout {
 
     /// Says whether every clone mirrors the shared ref.
     pub fn is_mirrored(&self, name: &str) -> bool {
-        self.mirror_prefixes()
-            .iter()
-            .any(|prefix| name.starts_with(prefix.as_str()))
+        self.mirror_prefixes().iter().any(|prefix| name.starts_with(prefix.as_str()))
     }
 
     /// Says whether a ref stands below the configured prefix.
@@ -116,21 +111,14 @@ impl Layout {
         let mut patterns = vec![format!("{}*", self.prefix)];
         if self.prefix == Self::DEFAULT_PREFIX {
             let notes = self.notes();
-            patterns.extend([
-                format!("{notes}/*"),
-                format!("{notes}-sealed*"),
-                format!("{notes}-reports*"),
-            ]);
+            patterns.extend([format!("{notes}/*"), format!("{notes}-sealed*"), format!("{notes}-reports*")]);
         }
         patterns
     }
 
     /// The prefixes of the mirror among local refs.
     pub fn mirror_prefixes(&self) -> Vec<String> {
-        self.mirrored()
-            .into_iter()
-            .map(|pattern| pattern.trim_end_matches('*').to_owned())
-            .collect()
+        self.mirrored().into_iter().map(|pattern| pattern.trim_end_matches('*').to_owned()).collect()
     }
 
     /// Where a fetch puts the shared ref `name` (or pattern) before the mirror is moved.
@@ -140,10 +128,7 @@ impl Layout {
 
     /// The shared ref that arrived under a local name.
     pub fn departed(name: &str) -> Option<String> {
-        Some(format!(
-            "refs/{}",
-            name.strip_prefix(LOCAL)?.strip_prefix("hub/")?
-        ))
+        Some(format!("refs/{}", name.strip_prefix(LOCAL)?.strip_prefix("hub/")?))
     }
 
     /// What the names of all arrivals begin with.
@@ -191,21 +176,12 @@ mod tests {
         let layout = Layout::default();
         let node = Name::new(crate::task::name::NameKind::Node, "gcp-1").unwrap();
         assert_eq!(layout.queue(), "refs/dispatch/queue");
-        assert_eq!(
-            layout.claim(&task()),
-            "refs/dispatch/claims/gem-platform/S01"
-        );
+        assert_eq!(layout.claim(&task()), "refs/dispatch/claims/gem-platform/S01");
         assert_eq!(layout.sealed(), "refs/notes/dispatch-sealed");
         assert_eq!(layout.status(&node), "refs/notes/dispatch/gcp-1");
         assert_eq!(layout.logs(&node), "refs/notes/dispatch-logs/gcp-1");
-        assert_eq!(
-            layout.attempt(&task(), 2, "gcp-1"),
-            "refs/dispatch/attempts/gem-platform/S01/2-gcp-1"
-        );
-        assert_eq!(
-            layout.task_branch(&task(), &node),
-            "task/gem-platform-S01-gcp-1"
-        );
+        assert_eq!(layout.attempt(&task(), 2, "gcp-1"), "refs/dispatch/attempts/gem-platform/S01/2-gcp-1");
+        assert_eq!(layout.task_branch(&task(), &node), "task/gem-platform-S01-gcp-1");
     }
 
     #[test]

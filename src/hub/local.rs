@@ -33,18 +33,10 @@ impl LocalState {
     pub fn open(common_dir: &Path, ambient: &Ambient) -> Result<Self> {
         let root = common_dir.join("dispatch");
         std::fs::create_dir_all(&root).map_err(|error| GitError::file(&root, error))?;
-        let mut state = Self {
-            root,
-            clone_id: String::new(),
-            instance: String::new(),
-        };
+        let mut state = Self { root, clone_id: String::new(), instance: String::new() };
         let path = state.path("clone-id");
-        let read = || {
-            std::fs::read_to_string(&path)
-                .ok()
-                .map(|id| id.trim().to_owned())
-                .filter(|id| !id.is_empty())
-        };
+        let read =
+            || std::fs::read_to_string(&path).ok().map(|id| id.trim().to_owned()).filter(|id| !id.is_empty());
         state.clone_id = match read() {
             Some(id) => id,
             None => {
@@ -55,7 +47,7 @@ impl LocalState {
             }
         };
         let start = ambient.nonce().map_err(Error::Random)?;
-        state.instance = format!("{}.{}", state.clone_id, &start[..8]);
+        state.instance = format!("{}.{}", state.clone_id, &start[24..]);
         Ok(state)
     }
 
@@ -83,10 +75,8 @@ impl LocalState {
     /// Writes a record, whole or not at all, and onto the disk.
     pub fn write<T: Serialize>(&self, name: &str, record: &T) -> Result<()> {
         let path = self.path(name);
-        let text = serde_json::to_vec_pretty(record).map_err(|error| Error::State {
-            path: path.clone(),
-            detail: error.to_string(),
-        })?;
+        let text = serde_json::to_vec_pretty(record)
+            .map_err(|error| Error::State { path: path.clone(), detail: error.to_string() })?;
         persist(&path, &text, false)
     }
 
@@ -94,9 +84,7 @@ impl LocalState {
     pub fn remove(&self, name: &str) -> Result<()> {
         let path = self.path(name);
         match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(GitError::file(path, error).into())
-            }
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(GitError::file(path, error).into()),
             _ => Ok(()),
         }
     }
@@ -105,12 +93,7 @@ impl LocalState {
     pub fn try_lock(&self) -> Result<Option<CloneLock>> {
         let path = self.path("lock");
         let failed = |error| Error::from(GitError::file(&path, error));
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(failed)?;
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(CloneLock(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -138,9 +121,7 @@ pub fn persist(path: &Path, content: &[u8], keep_old: bool) -> Result<()> {
         file.persist(path).map_err(|error| failed(error.error))?;
     }
     // Without it the rename itself may be lost with the power.
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(failed)
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
 }
 
 #[cfg(test)]

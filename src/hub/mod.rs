@@ -75,9 +75,7 @@ impl Hub {
     /// Returns the local ref that mirrors the shared ref `name`. Branches are mirrored apart from the user's own.
     pub fn local_name(&self, name: &str) -> String {
         match (&self.place, name.strip_prefix("refs/heads/")) {
-            (Place::Remote(_), Some(branch)) if !self.layout.is_ours(name) => {
-                Layout::mirrored_branch(branch)
-            }
+            (Place::Remote(_), Some(branch)) if !self.layout.is_ours(name) => Layout::mirrored_branch(branch),
             _ => name.to_owned(),
         }
     }

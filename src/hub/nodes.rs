@@ -58,14 +58,8 @@ impl Hub {
         ambient: &Ambient,
     ) -> Result<Edit> {
         let text = serde_json::to_vec_pretty(record).unwrap_or_default();
-        let mut entries = vec![NewEntry {
-            name: "node.json",
-            content: &text,
-        }];
-        entries.extend(tails.iter().map(|(name, tail)| NewEntry {
-            name,
-            content: tail,
-        }));
+        let mut entries = vec![NewEntry { name: "node.json", content: &text }];
+        entries.extend(tails.iter().map(|(name, tail)| NewEntry { name, content: tail }));
         let commit = self.repo.write_commit(&NewCommit {
             tree: self.repo.write_tree(&entries)?,
             parents: &[],

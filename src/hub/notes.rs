@@ -24,10 +24,7 @@ pub struct Addition {
 impl Addition {
     /// Adds one event's line.
     pub fn line(object: ObjectId, event: &Event) -> Self {
-        Self {
-            object,
-            text: format!("{}\n", event.to_line()).into_bytes(),
-        }
+        Self { object, text: format!("{}\n", event.to_line()).into_bytes() }
     }
 }
 
@@ -47,16 +44,11 @@ impl Hub {
         }
         let mut texts: Vec<(ObjectId, Vec<u8>)> = Vec::new();
         for addition in additions {
-            if let Some((_, text)) = texts
-                .iter_mut()
-                .find(|(object, _)| *object == addition.object)
-            {
+            if let Some((_, text)) = texts.iter_mut().find(|(object, _)| *object == addition.object) {
                 text.extend_from_slice(&addition.text);
                 continue;
             }
-            let mut text = known
-                .and_then(|tip| self.repo.note(tip, addition.object))
-                .unwrap_or_default();
+            let mut text = known.and_then(|tip| self.repo.note(tip, addition.object)).unwrap_or_default();
             text.extend_from_slice(&addition.text);
             texts.push((addition.object, text));
         }

@@ -58,16 +58,9 @@ impl Hub {
     /// Removes a record and its pins; what is gone already is no error.
     pub fn take_from_outbox(&self, state: &LocalState, claim: &str) -> Result<()> {
         state.remove(&file_of(claim))?;
-        for name in [
-            Layout::outbox(claim),
-            format!("{}-log", Layout::outbox(claim)),
-            Layout::result(claim),
-        ] {
+        for name in [Layout::outbox(claim), format!("{}-log", Layout::outbox(claim)), Layout::result(claim)] {
             if let Some(old) = self.repo.ref_value(&name) {
-                self.repo.change_refs(
-                    &[RefChange::new(name, Some(old), None)],
-                    "git dispatch: published",
-                )?;
+                self.repo.change_refs(&[RefChange::new(name, Some(old), None)], "git dispatch: published")?;
             }
         }
         Ok(())
@@ -93,14 +86,8 @@ pub fn list(state: &LocalState) -> Result<(Vec<Waiting>, Vec<Broken>)> {
     for file in files {
         match state.read::<Waiting>(&format!("outbox/{file}"))? {
             Some(record) if record.v == 1 => waiting.push(record),
-            Some(record) => broken.push(Broken {
-                file,
-                why: format!("is of version {}", record.v),
-            }),
-            None => broken.push(Broken {
-                file,
-                why: "cannot be read".to_owned(),
-            }),
+            Some(record) => broken.push(Broken { file, why: format!("is of version {}", record.v) }),
+            None => broken.push(Broken { file, why: "cannot be read".to_owned() }),
         }
     }
     Ok((waiting, broken))
@@ -111,8 +98,6 @@ fn file_of(claim: &str) -> String {
 }
 
 fn parse_id(text: &str) -> Result<ObjectId> {
-    ObjectId::from_hex(text.as_bytes()).map_err(|error| Error::State {
-        path: "outbox".into(),
-        detail: format!("{text} is no object id: {error}"),
-    })
+    ObjectId::from_hex(text.as_bytes())
+        .map_err(|error| Error::State { path: "outbox".into(), detail: format!("{text} is no object id: {error}") })
 }

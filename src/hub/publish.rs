@@ -88,20 +88,14 @@ impl Hub {
             Ok(lines) => lines,
             // It may have got through before it went silent: reading again tells.
             Err(error) if error.is_unreachable() => {
-                return match self
-                    .repo
-                    .ls_remote(remote, &[self.layout.queue()], self.deadline)
-                {
+                return match self.repo.ls_remote(remote, &[self.layout.queue()], self.deadline) {
                     Ok(_) => Ok(vec![Answer::Unknown; edits.len()]),
                     Err(_) => Err(error.into()),
                 };
             }
             Err(error) => return Err(error.into()),
         };
-        let flags: HashMap<&str, PushFlag> = lines
-            .iter()
-            .map(|line| (line.to.as_str(), line.flag))
-            .collect();
+        let flags: HashMap<&str, PushFlag> = lines.iter().map(|line| (line.to.as_str(), line.flag)).collect();
         let answers: Vec<Answer> = edits
             .iter()
             .map(|edit| match flags.get(edit.name.as_str()) {
@@ -116,9 +110,7 @@ impl Hub {
 
     /// Reads again what is open.
     fn settle(&self, edits: &[Edit], answers: &mut [Answer]) -> Result<()> {
-        let open: Vec<usize> = (0..edits.len())
-            .filter(|at| answers[*at] == Answer::Unknown)
-            .collect();
+        let open: Vec<usize> = (0..edits.len()).filter(|at| answers[*at] == Answer::Unknown).collect();
         let Place::Remote(remote) = &self.place else {
             return Ok(());
         };
@@ -144,10 +136,8 @@ impl Hub {
             if self.repo.change_refs(edits, "git dispatch").is_ok() {
                 return vec![Answer::Yes; edits.len()];
             }
-            let answers: Vec<Answer> = edits
-                .iter()
-                .map(|edit| judge(edit, self.repo.ref_value(&edit.name)))
-                .collect();
+            let answers: Vec<Answer> =
+                edits.iter().map(|edit| judge(edit, self.repo.ref_value(&edit.name))).collect();
             // An expectation that does not hold will not hold a moment later; a busy lock will be free.
             if answers.iter().any(|answer| *answer != Answer::Unknown) {
                 return answers;
@@ -159,10 +149,7 @@ impl Hub {
     /// Lets the mirror know at once what is known to be on the hub, so that what is read next is not older than what
     /// was just written. It is a cache: where moving it fails, the next sync mends it.
     fn move_mirror(&self, edits: &[Edit], answers: &[Answer]) {
-        let made = edits
-            .iter()
-            .zip(answers)
-            .filter(|(_, answer)| answer.is_yes());
+        let made = edits.iter().zip(answers).filter(|(_, answer)| answer.is_yes());
         let changes: Vec<RefChange> = made
             .filter_map(|(edit, _)| {
                 let name = self.local_name(&edit.name);
@@ -178,15 +165,10 @@ impl Hub {
     /// Reads shared refs of the hub itself that are not mirrored, such as task branches and logs.
     pub fn look(&self, names: &[String]) -> Result<HashMap<String, ObjectId>> {
         match &self.place {
-            Place::Remote(remote) => Ok(self
-                .repo
-                .ls_remote(remote, names, self.deadline)?
-                .into_iter()
-                .collect()),
-            Place::Embedded => Ok(names
-                .iter()
-                .filter_map(|name| Some((name.clone(), self.repo.ref_value(name)?)))
-                .collect()),
+            Place::Remote(remote) => Ok(self.repo.ls_remote(remote, names, self.deadline)?.into_iter().collect()),
+            Place::Embedded => {
+                Ok(names.iter().filter_map(|name| Some((name.clone(), self.repo.ref_value(name)?))).collect())
+            }
         }
     }
 
@@ -194,10 +176,8 @@ impl Hub {
     pub fn fetch_unmirrored(&self, names: &[String]) -> Result<HashMap<String, ObjectId>> {
         if let Place::Remote(remote) = &self.place {
             let there = self.look(names)?;
-            let refspecs: Vec<String> = there
-                .keys()
-                .map(|name| format!("+{name}:{}", Layout::arrival(name)))
-                .collect();
+            let refspecs: Vec<String> =
+                there.keys().map(|name| format!("+{name}:{}", Layout::arrival(name))).collect();
             if !refspecs.is_empty() {
                 self.repo.fetch(remote, &refspecs, self.deadline)?;
             }

@@ -119,10 +119,9 @@ impl Task {
     pub fn attempts(&self) -> Attempts {
         match &self.standing {
             Standing::Claimed(claim) => claim.record.attempts,
-            Standing::Sealed { seal, .. } => Attempts {
-                begun: seal.attempt.unwrap_or(0),
-                charged: seal.charged.unwrap_or(0),
-            },
+            Standing::Sealed { seal, .. } => {
+                Attempts { begun: seal.attempt.unwrap_or(0), charged: seal.charged.unwrap_or(0) }
+            }
             Standing::Fresh | Standing::Unknown(_) => Attempts::default(),
         }
     }
@@ -141,10 +140,7 @@ impl Snapshot {
 
     /// Reads everything that this clone knows.
     pub fn load(hub: &Hub) -> Result<Self> {
-        let mut snapshot = Self {
-            queue_tip: hub.known(&hub.layout.queue()),
-            ..Self::default()
-        };
+        let mut snapshot = Self { queue_tip: hub.known(&hub.layout.queue()), ..Self::default() };
         let queued = read_queue(&hub.repo, snapshot.queue_tip, &mut snapshot.unreadable);
         snapshot.sealed_tip = hub.known(&hub.layout.sealed());
         let seals = read_seals(&hub.repo, snapshot.sealed_tip);
@@ -163,9 +159,7 @@ impl Snapshot {
             let of_name = specs.remove(&name).unwrap_or_default();
             let claim = claims.remove(&name);
             if let Some(Err(why)) = &claim {
-                snapshot
-                    .unreadable
-                    .push((hub.layout.claim(&name), why.clone()));
+                snapshot.unreadable.push((hub.layout.claim(&name), why.clone()));
             }
             if let Some(task) = decide(&hub.repo, of_name, claim, &seals) {
                 snapshot.by_name.insert(name, snapshot.tasks.len());
@@ -174,30 +168,19 @@ impl Snapshot {
         }
         // A claim of a task that is not on the queue: named, and nothing else is done about it.
         for name in claims.into_keys() {
-            snapshot.unreadable.push((
-                hub.layout.claim(&name),
-                Unreadable::Missing("spec on the queue"),
-            ));
+            snapshot.unreadable.push((hub.layout.claim(&name), Unreadable::Missing("spec on the queue")));
         }
         Ok(snapshot)
     }
 }
 
 /// Reads the queue, oldest first.
-fn read_queue(
-    repo: &Repo,
-    tip: Option<ObjectId>,
-    unreadable: &mut Vec<(String, Unreadable)>,
-) -> Vec<Queued> {
+fn read_queue(repo: &Repo, tip: Option<ObjectId>, unreadable: &mut Vec<(String, Unreadable)>) -> Vec<Queued> {
     let mut queued = Vec::new();
     if let Some(tip) = tip {
         repo.first_parents(tip, |commit| {
             match SpecRecord::parse(&commit.message) {
-                Ok(record) => queued.push(Queued {
-                    id: commit.id,
-                    record,
-                    at: commit.at,
-                }),
+                Ok(record) => queued.push(Queued { id: commit.id, record, at: commit.at }),
                 Err(why) => unreadable.push((format!("spec {}", commit.id), why)),
             }
             true
@@ -229,18 +212,10 @@ pub fn read_claim(repo: &Repo, id: ObjectId) -> std::result::Result<Claim, Unrea
     let previous = commit.parents.first().copied();
     let result = match record.phase {
         // What came of finished work is a step of its own; the work is still that of the step before.
-        Phase::Merged | Phase::Conflict => {
-            previous.and_then(|id| repo.commit(id)?.parents.get(1).copied())
-        }
+        Phase::Merged | Phase::Conflict => previous.and_then(|id| repo.commit(id)?.parents.get(1).copied()),
         _ => commit.parents.get(1).copied(),
     };
-    Ok(Claim {
-        id,
-        at: commit.at,
-        result,
-        previous,
-        record,
-    })
+    Ok(Claim { id, at: commit.at, result, previous, record })
 }
 
 fn read_claims(hub: &Hub) -> Result<BTreeMap<TaskName, std::result::Result<Claim, Unreadable>>> {
@@ -250,11 +225,10 @@ fn read_claims(hub: &Hub) -> Result<BTreeMap<TaskName, std::result::Result<Claim
         .filter_map(|(name, id)| {
             let task = hub.layout.task_of_claim(&name)?;
             // A chain under another task's name would be two tasks' at once.
-            let claim =
-                read_claim(&hub.repo, id).and_then(|claim| match claim.record.task == task {
-                    true => Ok(claim),
-                    false => Err(Unreadable::Malformed("Dispatch-Task")),
-                });
+            let claim = read_claim(&hub.repo, id).and_then(|claim| match claim.record.task == task {
+                true => Ok(claim),
+                false => Err(Unreadable::Malformed("Dispatch-Task")),
+            });
             Some((task, claim))
         })
         .collect())
@@ -268,91 +242,61 @@ fn decide(
     seals: &HashMap<ObjectId, Vec<Event>>,
 ) -> Option<Task> {
     let ids: Vec<ObjectId> = specs.iter().map(|spec| spec.id).collect();
-    let of_name: Vec<(ObjectId, &Event)> = ids
-        .iter()
-        .flat_map(|id| {
-            seals
-                .get(id)
-                .into_iter()
-                .flatten()
-                .map(move |seal| (*id, seal))
-        })
-        .collect();
+    let of_name: Vec<(ObjectId, &Event)> =
+        ids.iter().flat_map(|id| seals.get(id).into_iter().flatten().map(move |seal| (*id, seal))).collect();
     // The seal in force is the one that no later seal reopens.
-    let in_force = of_name.iter().rev().find(|(_, seal)| {
-        !of_name
-            .iter()
-            .any(|(_, later)| later.reopens.is_some() && later.reopens == seal.claim)
-    });
+    let in_force = of_name
+        .iter()
+        .rev()
+        .find(|(_, seal)| !of_name.iter().any(|(_, later)| later.reopens.is_some() && later.reopens == seal.claim));
     let past_seals = of_name
         .iter()
         .filter(|(_, seal)| in_force.is_none_or(|(_, current)| current != seal))
         .map(|(_, seal)| (*seal).clone())
         .collect();
-    let spec_of = |id: ObjectId| specs.iter().find(|spec| spec.id == id).cloned();
-    let oldest = specs.first().cloned();
+    let (spec, standing) = stand(repo, &specs, claim, in_force.map(|(spec, seal)| (*spec, *seal)));
+    Some(Task { spec: spec?, standing, specs: ids, past_seals })
+}
 
-    let (spec, standing) = match (claim, in_force) {
-        (None, None) => (oldest, Standing::Fresh),
-        (None, Some((spec, seal))) => (
-            spec_of(*spec),
-            Standing::Sealed {
-                seal: Box::new((*seal).clone()),
-                leftover: None,
-            },
-        ),
-        (Some(Err(why)), None) => (oldest, Standing::Unknown(why)),
-        (Some(Err(_)), Some((spec, seal))) => (
-            spec_of(*spec),
-            Standing::Sealed {
-                seal: Box::new((*seal).clone()),
-                leftover: None,
-            },
-        ),
+/// Decides between claim and seal.
+fn stand(
+    repo: &Repo,
+    specs: &[Queued],
+    claim: Option<std::result::Result<Claim, Unreadable>>,
+    seal: Option<(ObjectId, &Event)>,
+) -> (Option<Queued>, Standing) {
+    let spec_of = |id: ObjectId| specs.iter().find(|spec| spec.id == id).cloned();
+    let oldest = || specs.first().cloned();
+    let sealed =
+        |spec, seal: &Event, leftover| (spec_of(spec), Standing::Sealed { seal: Box::new(seal.clone()), leftover });
+    match (claim, seal) {
+        (None, None) => (oldest(), Standing::Fresh),
+        (Some(Err(why)), None) => (oldest(), Standing::Unknown(why)),
+        (None | Some(Err(_)), Some((spec, seal))) => sealed(spec, seal, None),
         (Some(Ok(claim)), None) => match spec_of(claim.record.spec) {
             Some(spec) => (Some(spec), Standing::Claimed(claim)),
-            None => (
-                oldest,
-                Standing::Unknown(Unreadable::Missing("spec on the queue")),
-            ),
+            None => (oldest(), Standing::Unknown(Unreadable::Missing("spec on the queue"))),
         },
         (Some(Ok(claim)), Some((spec, seal))) => {
-            let reopens = root_of(repo, &claim)
-                .and_then(|root| root.reopens)
-                .map(|id| id.to_string());
+            let reopens = root_of(repo, &claim).and_then(|root| root.reopens).map(|id| id.to_string());
             if reopens.is_some() && reopens == seal.claim {
                 (spec_of(claim.record.spec), Standing::Claimed(claim))
             } else {
-                let seal = Box::new((*seal).clone());
-                (
-                    spec_of(*spec),
-                    Standing::Sealed {
-                        seal,
-                        leftover: Some(claim),
-                    },
-                )
+                sealed(spec, seal, Some(claim))
             }
         }
-    };
-    Some(Task {
-        spec: spec?,
-        standing,
-        specs: ids,
-        past_seals,
-    })
+    }
 }
 
 /// Reads the root of a claim's chain.
 pub fn root_of(repo: &Repo, claim: &Claim) -> Option<ClaimRecord> {
     let mut root = None;
-    repo.first_parents(claim.id, |commit| {
-        match ClaimRecord::parse(&commit.message) {
-            Ok(record) => {
-                root = Some(record);
-                true
-            }
-            Err(_) => false,
+    repo.first_parents(claim.id, |commit| match ClaimRecord::parse(&commit.message) {
+        Ok(record) => {
+            root = Some(record);
+            true
         }
+        Err(_) => false,
     });
     root
 }
@@ -386,13 +330,7 @@ pub fn live_targets(hub: &Hub, snapshot: &Snapshot) -> Vec<String> {
         .iter()
         .filter(|task| !matches!(task.standing, Standing::Sealed { .. }))
         .filter_map(|task| task.spec.record.target.clone())
-        .filter(|target| {
-            *target != hub.target
-                && hub
-                    .repo
-                    .ref_value(&Layout::mirrored_branch(target))
-                    .is_some()
-        })
+        .filter(|target| *target != hub.target && hub.repo.ref_value(&Layout::mirrored_branch(target)).is_some())
         .collect();
     targets.sort();
     targets.dedup();

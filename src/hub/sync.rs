@@ -41,18 +41,10 @@ pub struct Synced {
 
 impl Hub {
     /// Reads the hub and moves the mirror. `branches` are target branches beside the default one.
-    pub fn sync(
-        &self,
-        state: &LocalState,
-        ambient: &Ambient,
-        branches: &[String],
-    ) -> Result<Synced> {
+    pub fn sync(&self, state: &LocalState, ambient: &Ambient, branches: &[String]) -> Result<Synced> {
         let at = ambient.now();
         let Place::Remote(remote) = &self.place else {
-            return Ok(Synced {
-                at,
-                memory_lost: None,
-            });
+            return Ok(Synced { at, memory_lost: None });
         };
         self.fetch_all(remote, branches)?;
         let mut remembered: Remembered = state.read("hub.json")?.unwrap_or_default();
@@ -70,18 +62,13 @@ impl Hub {
             .iter()
             .map(|pattern| format!("+{pattern}:{}", Layout::arrival(pattern)))
             .collect();
-        let targets: BTreeSet<&str> = branches
-            .iter()
-            .map(String::as_str)
-            .chain(std::iter::once(self.target.as_str()))
-            .collect();
-        refspecs.extend(targets.iter().map(|branch| {
-            format!(
-                "+{}:{}",
-                Layout::branch_ref(branch),
-                Layout::mirrored_branch(branch)
-            )
-        }));
+        let targets: BTreeSet<&str> =
+            branches.iter().map(String::as_str).chain(std::iter::once(self.target.as_str())).collect();
+        refspecs.extend(
+            targets
+                .iter()
+                .map(|branch| format!("+{}:{}", Layout::branch_ref(branch), Layout::mirrored_branch(branch))),
+        );
         let Err(error) = self.repo.fetch(remote, &refspecs, self.deadline) else {
             return Ok(());
         };
@@ -89,17 +76,11 @@ impl Hub {
             return Err(error.into());
         }
         // An exact refspec that matches nothing fails the whole fetch: ask which branch is missing.
-        let names: Vec<String> = targets
-            .iter()
-            .map(|branch| Layout::branch_ref(branch))
-            .collect();
+        let names: Vec<String> = targets.iter().map(|branch| Layout::branch_ref(branch)).collect();
         let Ok(there) = self.repo.ls_remote(remote, &names, self.deadline) else {
             return Err(error.into());
         };
-        match names
-            .iter()
-            .find(|name| !there.iter().any(|(known, _)| known == *name))
-        {
+        match names.iter().find(|name| !there.iter().any(|(known, _)| known == *name)) {
             Some(missing) => {
                 let branch = missing.trim_start_matches("refs/heads/").to_owned();
                 Err(GitError::NoTarget { branch }.into())
@@ -138,16 +119,10 @@ impl Hub {
                 changes.push(RefChange::new(name.as_str(), Some(*id), None));
             }
         }
-        if self
-            .repo
-            .change_refs(&changes, "git dispatch: sync")
-            .is_err()
-        {
+        if self.repo.change_refs(&changes, "git dispatch: sync").is_err() {
             // Another command of this clone moved the mirror meanwhile; one by one, what is still as seen follows.
             for change in &changes {
-                let _ = self
-                    .repo
-                    .change_refs(std::slice::from_ref(change), "git dispatch: sync");
+                let _ = self.repo.change_refs(std::slice::from_ref(change), "git dispatch: sync");
             }
         }
         Ok(None)
@@ -167,14 +142,8 @@ impl Judgement {
         arrived: &BTreeMap<String, ObjectId>,
         missing_before: &BTreeSet<String>,
     ) -> Self {
-        let mut judged = Self {
-            lost: Vec::new(),
-            missing: BTreeSet::new(),
-        };
-        let seals = arrived
-            .get(&hub.layout.sealed())
-            .map(|tip| hub.repo.notes(*tip))
-            .unwrap_or_default();
+        let mut judged = Self { lost: Vec::new(), missing: BTreeSet::new() };
+        let seals = arrived.get(&hub.layout.sealed()).map(|tip| hub.repo.notes(*tip)).unwrap_or_default();
         for (name, old) in mirror {
             let is_chain = *name == hub.layout.queue() || *name == hub.layout.sealed();
             let claim = hub.layout.task_of_claim(name);
@@ -184,20 +153,15 @@ impl Judgement {
             match arrived.get(name) {
                 Some(new) if new == old => {}
                 Some(new) => {
-                    let went_back = if is_chain {
-                        !hub.repo.is_ancestor(*old, *new)
-                    } else {
-                        hub.repo.is_ancestor(*new, *old)
-                    };
+                    let went_back =
+                        if is_chain { !hub.repo.is_ancestor(*old, *new) } else { hub.repo.is_ancestor(*new, *old) };
                     if went_back {
                         judged.lost.push(name.clone());
                     }
                 }
                 None => {
                     let spec = hub.repo.commit(*old).and_then(|commit| {
-                        super::format::ClaimRecord::parse(&commit.message)
-                            .ok()
-                            .map(|record| record.spec)
+                        super::format::ClaimRecord::parse(&commit.message).ok().map(|record| record.spec)
                     });
                     let is_sealed = spec.is_some_and(|spec| seals.contains_key(&spec));
                     if is_sealed {

@@ -73,10 +73,7 @@ impl<'a> Attempt<'a> {
         Self {
             slot: Slot::at(&session.work_dir(), number),
             origin: session.hub.url(),
-            keep_ignored: session
-                .config
-                .node_settings(session.node.as_str())
-                .keep_ignored,
+            keep_ignored: session.config.node_settings(session.node.as_str()).keep_ignored,
             session,
             won,
             number,
@@ -96,15 +93,11 @@ impl<'a> Attempt<'a> {
     fn carry_out(&self, cancel: &Cancel) -> ExecutorResult<Outcome> {
         let repo = &self.session.hub.repo;
         let mut record = self.record();
-        record
-            .write(&self.slot)
-            .map_err(|error| ExecutorError::slot(self.slot.root(), error))?;
+        record.write(&self.slot).map_err(|error| ExecutorError::slot(self.slot.root(), error))?;
         self.slot.prepare(repo, &self.setup())?;
         let started_at = self.session.ambient.now();
         let worked = self.work(&mut record, cancel)?;
-        let harvest = self
-            .slot
-            .harvest(repo, &self.setup(), &self.message(), &self.pin())?;
+        let harvest = self.slot.harvest(repo, &self.setup(), &self.message(), &self.pin())?;
         Ok(self.judge(started_at, worked, harvest))
     }
 
@@ -123,23 +116,13 @@ impl<'a> Attempt<'a> {
     fn work(&self, record: &mut SlotRecord, cancel: &Cancel) -> ExecutorResult<Worked> {
         let session = self.session;
         let task = &self.won.spec.record;
-        let name = task
-            .executor
-            .as_ref()
-            .unwrap_or(&session.config.default_executor);
+        let name = task.executor.as_ref().unwrap_or(&session.config.default_executor);
         let settings = session
             .config
             .executor(name)
             .ok_or_else(|| ExecutorError::Spawn(format!("there is no executor `{name}` here")))?;
-        let bytes = session
-            .hub
-            .repo
-            .file_in(self.won.spec.id, FILE)
-            .unwrap_or_default();
-        let defaults = Defaults {
-            project: task.task.project.clone(),
-            id: Some(task.task.id.to_string()),
-        };
+        let bytes = session.hub.repo.file_in(self.won.spec.id, FILE).unwrap_or_default();
+        let defaults = Defaults { project: task.task.project.clone(), id: Some(task.task.id.to_string()) };
         let parsed = spec::parse(FILE, &bytes, &defaults)
             .map_err(|error| ExecutorError::Spawn(format!("the spec cannot be read: {error}")))?
             .spec;
@@ -160,18 +143,11 @@ impl<'a> Attempt<'a> {
         };
         work::give(&self.slot, &mut given, &bytes, settings)?;
         let limits = (
-            Some(work::timeout(
-                settings,
-                parsed.timeout_minutes,
-                parsed.estimate_minutes,
-            )),
+            Some(work::timeout(settings, parsed.timeout_minutes, parsed.estimate_minutes)),
             settings.stall_timeout.unless_zero(),
         );
-        let env: Vec<(OsString, OsString)> = session
-            .ambient
-            .vars()
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
+        let env: Vec<(OsString, OsString)> =
+            session.ambient.vars().map(|(name, value)| (name.clone(), value.clone())).collect();
         work::run(&self.slot, record, settings, &given, limits, &env, cancel)
     }
 
@@ -181,26 +157,14 @@ impl<'a> Attempt<'a> {
         worked: Worked,
         harvest: crate::executor::slot::harvest::Harvest,
     ) -> Outcome {
-        let kept =
-            (harvest.result != self.won.base.commit && harvest.descends).then_some(harvest.result);
+        let kept = (harvest.result != self.won.base.commit && harvest.descends).then_some(harvest.result);
         let (reason, error, exit_code) = match &worked.ended {
             Err(why) => (Some(Reason::Spawn), Some(why.clone()), None),
             Ok(Ended::Cancelled) => {
-                return Outcome::GivenBack {
-                    reason: Reason::Drained,
-                    work: kept,
-                };
+                return Outcome::GivenBack { reason: Reason::Drained, work: kept };
             }
-            Ok(Ended::TimedOut) => (
-                Some(Reason::Timeout),
-                Some("it ran longer than it may".to_owned()),
-                None,
-            ),
-            Ok(Ended::Stalled) => (
-                Some(Reason::Stall),
-                Some("it was silent longer than it may".to_owned()),
-                None,
-            ),
+            Ok(Ended::TimedOut) => (Some(Reason::Timeout), Some("it ran longer than it may".to_owned()), None),
+            Ok(Ended::Stalled) => (Some(Reason::Stall), Some("it was silent longer than it may".to_owned()), None),
             Ok(Ended::Exited(status)) => match status.code() {
                 Some(0) if !harvest.descends => {
                     let why = "its result does not descend from the base that it was given";
@@ -208,21 +172,12 @@ impl<'a> Attempt<'a> {
                 }
                 Some(0) => (None, None, Some(0)),
                 Some(DEFERRED) => {
-                    return Outcome::GivenBack {
-                        reason: Reason::Quota,
-                        work: kept,
-                    };
+                    return Outcome::GivenBack { reason: Reason::Quota, work: kept };
                 }
-                Some(code) => (
-                    Some(Reason::Exit),
-                    Some(format!("exit code {code}{}", last_line(&worked.log))),
-                    Some(code),
-                ),
-                None => (
-                    Some(Reason::Exit),
-                    Some("ended by a signal".to_owned()),
-                    None,
-                ),
+                Some(code) => {
+                    (Some(Reason::Exit), Some(format!("exit code {code}{}", last_line(&worked.log))), Some(code))
+                }
+                None => (Some(Reason::Exit), Some("ended by a signal".to_owned()), None),
             },
         };
         Outcome::Ended(Ending {
@@ -239,10 +194,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn message(&self) -> String {
-        rest_message(
-            &self.won.claim.record.task.to_string(),
-            &self.won.spec.record.title,
-        )
+        rest_message(&self.won.claim.record.task.to_string(), &self.won.spec.record.title)
     }
 
     fn pin(&self) -> String {
@@ -258,15 +210,6 @@ pub fn rest_message(task: &str, title: &str) -> String {
 /// The last line of the output, for people who look at an error without looking at the log.
 fn last_line(log: &[u8]) -> String {
     let text = String::from_utf8_lossy(log);
-    let line = text
-        .lines()
-        .rev()
-        .map(str::trim)
-        .find(|line| !line.is_empty())
-        .unwrap_or_default();
-    if line.is_empty() {
-        String::new()
-    } else {
-        format!(": {}", line.chars().take(200).collect::<String>())
-    }
+    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    if line.is_empty() { String::new() } else { format!(": {}", line.chars().take(200).collect::<String>()) }
 }

@@ -32,9 +32,7 @@ pub fn recover(session: &Session, announce: &dyn Announce) -> Result<()> {
         if waiting.iter().any(|waiting| waiting.claim == id) {
             continue;
         }
-        let work = record
-            .filter(|_| is_quiet)
-            .and_then(|record| save(session, record, task));
+        let work = record.filter(|_| is_quiet).and_then(|record| save(session, record, task));
         give_back(session, claim, work, announce)?;
     }
     free_slots(&work_dir, &records)?;
@@ -42,31 +40,17 @@ pub fn recover(session: &Session, announce: &dyn Announce) -> Result<()> {
 }
 
 /// Releases claims of this very instance that it does not hold: pushes that landed late.
-pub fn release_late_landings(
-    session: &Session,
-    held: &[ObjectId],
-    announce: &dyn Announce,
-) -> Result<()> {
+pub fn release_late_landings(session: &Session, held: &[ObjectId], announce: &dyn Announce) -> Result<()> {
     let snapshot = session.snapshot()?;
     for task in &snapshot.tasks {
         let Some(claim) = task.claim_in(Phase::Running) else {
             continue;
         };
-        let is_ours = claim.record.instance == session.state.instance
-            && claim.record.hold == Some(Hold::Beat);
+        let is_ours = claim.record.instance == session.state.instance && claim.record.hold == Some(Hold::Beat);
         if is_ours && !held.contains(&claim.id) {
-            let answer = release(
-                session,
-                claim,
-                Reason::Drained,
-                None,
-                Some("a claim that landed late"),
-            )?;
+            let answer = release(session, claim, Reason::Drained, None, Some("a claim that landed late"))?;
             if answer.is_yes() {
-                announce.happened(&Happened::Released {
-                    task: task.name().clone(),
-                    reason: Reason::Drained,
-                });
+                announce.happened(&Happened::Released { task: task.name().clone(), reason: Reason::Drained });
             }
         }
     }
@@ -75,8 +59,7 @@ pub fn release_late_landings(
 
 fn own_dead_claim<'a>(session: &Session, task: &'a Task) -> Option<&'a Claim> {
     let claim = task.claim_in(Phase::Running)?;
-    let is_own = session.state.is_own(&claim.record.instance)
-        && claim.record.instance != session.state.instance;
+    let is_own = session.state.is_own(&claim.record.instance) && claim.record.instance != session.state.instance;
     (is_own && claim.record.hold == Some(Hold::Beat)).then_some(claim)
 }
 
@@ -84,13 +67,7 @@ fn own_dead_claim<'a>(session: &Session, task: &'a Task) -> Option<&'a Claim> {
 fn save(session: &Session, record: &SlotRecord, task: &Task) -> Option<ObjectId> {
     let base = ObjectId::from_hex(record.base.as_bytes()).ok()?;
     let origin = session.hub.url();
-    let setup = Setup {
-        origin: &origin,
-        branch: &record.branch,
-        base,
-        keep_ignored: &[],
-        by: &session.by,
-    };
+    let setup = Setup { origin: &origin, branch: &record.branch, base, keep_ignored: &[], by: &session.by };
     let message = rest_message(&record.task, &task.spec.record.title);
     Slot::at(&session.work_dir(), record.slot).save(
         &session.hub.repo,
@@ -100,25 +77,11 @@ fn save(session: &Session, record: &SlotRecord, task: &Task) -> Option<ObjectId>
     )
 }
 
-fn give_back(
-    session: &Session,
-    claim: &Claim,
-    work: Option<ObjectId>,
-    announce: &dyn Announce,
-) -> Result<()> {
+fn give_back(session: &Session, claim: &Claim, work: Option<ObjectId>, announce: &dyn Announce) -> Result<()> {
     // One that crashes its node is charged: it must not take the node down for ever.
-    let answer = release(
-        session,
-        claim,
-        Reason::Lost,
-        work,
-        Some("this node stopped while it ran"),
-    )?;
+    let answer = release(session, claim, Reason::Lost, work, Some("this node stopped while it ran"))?;
     if answer.is_yes() {
-        announce.happened(&Happened::Released {
-            task: claim.record.task.clone(),
-            reason: Reason::Lost,
-        });
+        announce.happened(&Happened::Released { task: claim.record.task.clone(), reason: Reason::Lost });
     }
     Ok(())
 }
@@ -141,16 +104,8 @@ fn free_slots(work_dir: &std::path::Path, records: &[SlotRecord]) -> Result<()> 
 fn delete_void(session: &Session, tasks: &[Task]) -> Result<()> {
     let mut edits = Vec::new();
     for task in tasks {
-        if let Standing::Sealed {
-            leftover: Some(claim),
-            ..
-        } = &task.standing
-        {
-            edits.push(Edit::new(
-                session.hub.layout.claim(task.name()),
-                Some(claim.id),
-                None,
-            ));
+        if let Standing::Sealed { leftover: Some(claim), .. } = &task.standing {
+            edits.push(Edit::new(session.hub.layout.claim(task.name()), Some(claim.id), None));
         }
     }
     session.hub.publish(&edits)?;

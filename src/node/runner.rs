@@ -141,10 +141,7 @@ impl<'a> Runner<'a> {
     where
         'a: 'scope,
     {
-        let left = self
-            .options
-            .max
-            .map_or(usize::MAX, |max| max.saturating_sub(self.begun));
+        let left = self.options.max.map_or(usize::MAX, |max| max.saturating_sub(self.begun));
         let free = (self.options.slots.saturating_sub(self.running.len())).min(left);
         if free == 0 || self.options.drain.is_raised() {
             return Ok(false);
@@ -161,26 +158,16 @@ impl<'a> Runner<'a> {
         if tasks.is_empty() {
             return Ok(false);
         }
-        let wanted = claim::Options {
-            tasks,
-            count: free,
-            node: self.session.node.clone(),
-            hold: Hold::Beat,
-            until: None,
-        };
+        let wanted =
+            claim::Options { tasks, count: free, node: self.session.node.clone(), hold: Hold::Beat, until: None };
         let record = self.record("busy");
         let claimed = claim::claim(self.session, &snapshot, &wanted, Some(record))?;
         for (task, no_base) in &claimed.no_base {
             self.tried.push(task.clone());
-            self.announce
-                .happened(&Happened::Note(format!("{task} waits: {no_base}")));
+            self.announce.happened(&Happened::Note(format!("{task} waits: {no_base}")));
         }
         let moved = !claimed.won.is_empty() || !claimed.lost.is_empty();
-        self.unmoved = if claimed.won.is_empty() && !claimed.unmoved.is_empty() {
-            self.unmoved + 1
-        } else {
-            0
-        };
+        self.unmoved = if claimed.won.is_empty() && !claimed.unmoved.is_empty() { self.unmoved + 1 } else { 0 };
         if self.unmoved == REFUSALS {
             let name = self.session.hub.layout.claim(&claimed.unmoved[0]);
             return Err(HubError::Refused { name }.into());
@@ -193,25 +180,16 @@ impl<'a> Runner<'a> {
         Ok(moved)
     }
 
-    fn start<'scope>(
-        &mut self,
-        scope: &'scope std::thread::Scope<'scope, '_>,
-        won: Won,
-    ) -> Result<()>
+    fn start<'scope>(&mut self, scope: &'scope std::thread::Scope<'scope, '_>, won: Won) -> Result<()>
     where
         'a: 'scope,
     {
-        let number = (1..)
-            .find(|number| !self.running.contains_key(number))
-            .unwrap_or(1);
+        let number = (1..).find(|number| !self.running.contains_key(number)).unwrap_or(1);
         let pin = Layout::slot_base(number);
         let old = self.session.hub.repo.ref_value(&pin);
         if old != Some(won.base.commit) {
             let change = RefChange::new(pin, old, Some(won.base.commit));
-            self.session
-                .hub
-                .repo
-                .change_refs(&[change], "git dispatch: base")?;
+            self.session.hub.repo.change_refs(&[change], "git dispatch: base")?;
         }
         self.announce.happened(&Happened::Started {
             task: won.claim.record.task.clone(),
@@ -219,11 +197,7 @@ impl<'a> Runner<'a> {
             attempt: won.claim.record.attempts.begun,
         });
         self.begun += 1;
-        let (session, sender, stop) = (
-            self.session.clone(),
-            self.sender.clone(),
-            self.options.stop.clone(),
-        );
+        let (session, sender, stop) = (self.session.clone(), self.sender.clone(), self.options.stop.clone());
         self.running.insert(number, won.clone());
         scope.spawn(move || {
             let outcome = carry_out(&session, &won, number, &stop);
@@ -235,11 +209,7 @@ impl<'a> Runner<'a> {
 
     /// Waits for a slot to end, beating the while, and finishes what ended.
     fn wait(&mut self, receiver: &Receiver<(usize, Outcome)>) -> Result<()> {
-        let heartbeat = *self
-            .session
-            .config
-            .node_settings(self.session.node.as_str())
-            .heartbeat;
+        let heartbeat = *self.session.config.node_settings(self.session.node.as_str()).heartbeat;
         loop {
             let pause = (self.beat_at + heartbeat).saturating_duration_since(Instant::now());
             match receiver.recv_timeout(pause) {
@@ -262,9 +232,7 @@ impl<'a> Runner<'a> {
             Outcome::GivenBack { reason, work } => {
                 let answer = release(self.session, &won.claim, reason, work, None)?;
                 if !answer.is_yes() {
-                    self.announce.happened(&Happened::Note(format!(
-                        "{task} could not be given back now"
-                    )));
+                    self.announce.happened(&Happened::Note(format!("{task} could not be given back now")));
                 }
                 self.announce.happened(&Happened::Released { task, reason });
             }
@@ -276,11 +244,7 @@ impl<'a> Runner<'a> {
     fn finish(&mut self, won: &Won, ending: &finish::Ending) -> Result<()> {
         let task = won.claim.record.task.clone();
         let waiting = finish::record(self.session, won, ending)?;
-        let record = self.record(if self.running.is_empty() {
-            "idle"
-        } else {
-            "busy"
-        });
+        let record = self.record(if self.running.is_empty() { "idle" } else { "busy" });
         self.beat_at = Instant::now();
         match finish::publish(self.session, &waiting, Some(&record))? {
             Finished::Published => match ending.reason {
@@ -288,17 +252,12 @@ impl<'a> Runner<'a> {
                 Some(reason) => {
                     self.ran.failed += 1;
                     let error = ending.error.clone().unwrap_or_default();
-                    self.announce.happened(&Happened::Failed {
-                        task,
-                        reason,
-                        error,
-                    });
+                    self.announce.happened(&Happened::Failed { task, reason, error });
                 }
             },
             Finished::Fenced { why, kept } => {
                 self.ran.failed += 1;
-                self.announce
-                    .happened(&Happened::Fenced { task, why, kept });
+                self.announce.happened(&Happened::Fenced { task, why, kept });
             }
             Finished::Waiting => self.announce.happened(&Happened::Waiting { task }),
         }
@@ -307,12 +266,7 @@ impl<'a> Runner<'a> {
 
     fn announce_completed(&self, won: &Won, ending: &finish::Ending) {
         let result = ending.result.unwrap_or(won.base.commit);
-        let changed = self
-            .session
-            .hub
-            .repo
-            .changed(won.base.commit, result)
-            .unwrap_or_default();
+        let changed = self.session.hub.repo.changed(won.base.commit, result).unwrap_or_default();
         self.announce.happened(&Happened::Completed {
             task: won.claim.record.task.clone(),
             files: changed.paths.len() as u64,
@@ -340,11 +294,7 @@ impl<'a> Runner<'a> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             beat_seconds: settings.heartbeat.as_secs(),
             state: state.to_owned(),
-            claims: self
-                .running
-                .values()
-                .map(|won| won.claim.id.to_string())
-                .collect(),
+            claims: self.running.values().map(|won| won.claim.id.to_string()).collect(),
             beat_at: session.ambient.now().to_string(),
             beat: self.beat,
         }
@@ -355,9 +305,7 @@ impl<'a> Runner<'a> {
         self.beat_at = Instant::now();
         let record = self.record(state);
         let session = self.session;
-        let edit = session
-            .hub
-            .beat(&session.node, &record, &[], &session.by, &session.ambient);
+        let edit = session.hub.beat(&session.node, &record, &[], &session.by, &session.ambient);
         if let Ok(edit) = edit {
             let _: std::result::Result<_, HubError> = session.hub.publish(&[edit]);
         }

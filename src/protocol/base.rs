@@ -38,22 +38,11 @@ pub enum NoBase {
 }
 
 /// Makes the base of a task, merging in the results of all its dependencies in queue order.
-pub fn make(
-    session: &Session,
-    snapshot: &Snapshot,
-    task: &Task,
-) -> Result<std::result::Result<Base, NoBase>> {
+pub fn make(session: &Session, snapshot: &Snapshot, task: &Task) -> Result<std::result::Result<Base, NoBase>> {
     let repo = &session.hub.repo;
     let target = target_of(&session.hub, &task.spec.record);
-    let target_tip = session
-        .hub
-        .target_tip(&target)
-        .ok_or(Error::NoCommits { branch: target })?;
-    let mut base = Base {
-        target_tip,
-        commit: target_tip,
-        built_on: Vec::new(),
-    };
+    let target_tip = session.hub.target_tip(&target).ok_or(Error::NoCommits { branch: target })?;
+    let mut base = Base { target_tip, commit: target_tip, built_on: Vec::new() };
     let mut dependencies: Vec<&TaskName> = task.spec.record.depends_on.iter().collect();
     dependencies.sort_by_key(|name| snapshot.position(name));
     if repo.is_shallow() && !dependencies.is_empty() {
@@ -72,10 +61,7 @@ pub fn make(
         if repo.is_ancestor(result, target_tip) {
             continue;
         }
-        base.built_on.push(BuiltOn {
-            task: name.clone(),
-            result,
-        });
+        base.built_on.push(BuiltOn { task: name.clone(), result });
         if repo.is_ancestor(result, base.commit) {
             continue;
         }
@@ -86,10 +72,7 @@ pub fn make(
         let merged = repo.merge(base.commit, result)?;
         if !merged.conflicts.is_empty() {
             let files = merged.conflicts.into_iter().map(|(path, _)| path).collect();
-            return Ok(Err(NoBase::Conflict {
-                with: name.clone(),
-                files,
-            }));
+            return Ok(Err(NoBase::Conflict { with: name.clone(), files }));
         }
         base.commit = repo.write_commit(&NewCommit {
             tree: merged.tree,
@@ -106,16 +89,12 @@ pub fn make(
 /// there was nothing to merge); `None`: it is not done.
 pub fn result_of(task: &Task) -> Option<Option<ObjectId>> {
     match &task.standing {
-        Standing::Claimed(claim)
-            if matches!(claim.record.phase, Phase::Completed | Phase::Merged) =>
-        {
+        Standing::Claimed(claim) if matches!(claim.record.phase, Phase::Completed | Phase::Merged) => {
             Some(claim.result)
         }
-        Standing::Sealed { seal, .. } if seal.event == "merged" => Some(
-            seal.merge_commit
-                .as_ref()
-                .and_then(|id| ObjectId::from_hex(id.as_bytes()).ok()),
-        ),
+        Standing::Sealed { seal, .. } if seal.event == "merged" => {
+            Some(seal.merge_commit.as_ref().and_then(|id| ObjectId::from_hex(id.as_bytes()).ok()))
+        }
         _ => None,
     }
 }
@@ -124,11 +103,7 @@ impl std::fmt::Display for NoBase {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Conflict { with, files } => {
-                write!(
-                    f,
-                    "the work of {with} does not merge with its other foundations, in {}",
-                    files.join(", ")
-                )
+                write!(f, "the work of {with} does not merge with its other foundations, in {}", files.join(", "))
             }
             Self::Undone(task) => write!(f, "{task} is not done"),
         }

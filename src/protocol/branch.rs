@@ -21,16 +21,9 @@ pub fn create(session: &Session, won: &Won) -> Result<()> {
     if let Some(old) = old.filter(|old| !repo.is_ancestor(*old, won.base.commit)) {
         let record = &won.claim.record;
         let before = record.attempts.begun.saturating_sub(1);
-        let kept = session
-            .hub
-            .layout
-            .attempt(&record.task, before, session.node.as_str());
+        let kept = session.hub.layout.attempt(&record.task, before, session.node.as_str());
         if repo.ref_value(&kept) != Some(old) {
-            changes.push(RefChange::new(
-                kept.as_str(),
-                repo.ref_value(&kept),
-                Some(old),
-            ));
+            changes.push(RefChange::new(kept.as_str(), repo.ref_value(&kept), Some(old)));
         }
     }
     Ok(repo.change_refs(&changes, "git dispatch: claimed")?)

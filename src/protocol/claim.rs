@@ -91,57 +91,48 @@ pub fn claim(
     }
     let mut edits: Vec<Edit> = bids
         .iter()
-        .map(|bid| {
-            Edit::new(
-                session.hub.layout.claim(&bid.record.task),
-                bid.previous,
-                Some(bid.id),
-            )
-        })
+        .map(|bid| Edit::new(session.hub.layout.claim(&bid.record.task), bid.previous, Some(bid.id)))
         .collect();
     if let Some(mut beat) = beat {
         // The claims that we are about to hold ride on the push that takes them, so none is ever unlisted.
-        beat.claims
-            .extend(bids.iter().map(|bid| bid.id.to_string()));
-        edits.push(
-            session
-                .hub
-                .beat(&options.node, &beat, &[], &session.by, &session.ambient)?,
-        );
+        beat.claims.extend(bids.iter().map(|bid| bid.id.to_string()));
+        edits.push(session.hub.beat(&options.node, &beat, &[], &session.by, &session.ambient)?);
     }
     session.hub.publish_unsettled(&edits)?;
     session.sync()?;
     let after = session.snapshot()?;
     for bid in bids {
-        match check(session, &after, &bid) {
-            Check::Won => claimed.won.push(Won {
-                claim: Claim {
-                    id: bid.id,
-                    record: bid.record,
-                    at: session.ambient.now(),
-                    result: None,
-                    previous: bid.previous,
-                },
-                spec: bid.spec,
-                base: bid.base,
-            }),
-            Check::Lost => {
-                if session
-                    .hub
-                    .known(&session.hub.layout.claim(&bid.record.task))
-                    == bid.previous
-                {
-                    claimed.unmoved.push(bid.record.task.clone());
-                }
-                claimed.lost.push(bid.record.task);
-            }
-            Check::Undo => {
-                undo(session, &after, &bid)?;
-                claimed.lost.push(bid.record.task);
-            }
-        }
+        settle(session, &after, bid, &mut claimed)?;
     }
     Ok(claimed)
+}
+
+/// Looks again at one task after the push, and counts it as won, lost, or undone.
+fn settle(session: &Session, after: &Snapshot, bid: Bid, claimed: &mut Claimed) -> Result<()> {
+    match check(session, after, &bid) {
+        Check::Won => claimed.won.push(Won {
+            claim: Claim {
+                id: bid.id,
+                record: bid.record,
+                at: session.ambient.now(),
+                result: None,
+                previous: bid.previous,
+            },
+            spec: bid.spec,
+            base: bid.base,
+        }),
+        Check::Lost => {
+            if session.hub.known(&session.hub.layout.claim(&bid.record.task)) == bid.previous {
+                claimed.unmoved.push(bid.record.task.clone());
+            }
+            claimed.lost.push(bid.record.task);
+        }
+        Check::Undo => {
+            undo(session, after, &bid)?;
+            claimed.lost.push(bid.record.task);
+        }
+    }
+    Ok(())
 }
 
 /// Says why a named task cannot be claimed on this node now; `None`: it can.
@@ -167,19 +158,10 @@ fn pick_tasks<'a>(session: &Session, snapshot: &'a Snapshot, options: &Options) 
         .filter(wanted)
         .map(|task| pick::candidate(session, snapshot, task))
         .collect();
-    order::choose(&candidates, &offer)
-        .iter()
-        .filter_map(|candidate| snapshot.get(&candidate.name))
-        .collect()
+    order::choose(&candidates, &offer).iter().filter_map(|candidate| snapshot.get(&candidate.name)).collect()
 }
 
-fn bid(
-    session: &Session,
-    snapshot: &Snapshot,
-    task: &Task,
-    base: Base,
-    options: &Options,
-) -> Result<Bid> {
+fn bid(session: &Session, snapshot: &Snapshot, task: &Task, base: Base, options: &Options) -> Result<Bid> {
     let before = task.claim();
     let from = before.map(|claim| claim.record.phase);
     debug_assert!(is_legal(from, Phase::Running));
@@ -211,13 +193,7 @@ fn bid(
     };
     let previous = before.map(|claim| claim.id);
     let id = write(session, &record, previous, None, &[])?;
-    Ok(Bid {
-        spec: task.spec.clone(),
-        base,
-        id,
-        record,
-        previous,
-    })
+    Ok(Bid { spec: task.spec.clone(), base, id, record, previous })
 }
 
 /// Writes a claim commit: the record as its message, the files given as its tree, the result as its second parent.
@@ -243,15 +219,9 @@ fn branch(session: &Session, snapshot: &Snapshot, task: &Task, node: &Name) -> R
     let plain = session.hub.layout.task_branch(task.name(), node);
     let is_taken = snapshot.tasks.iter().any(|other| {
         other.name() != task.name()
-            && other
-                .claim()
-                .is_some_and(|claim| claim.record.branch.as_deref() == Some(plain.as_str()))
+            && other.claim().is_some_and(|claim| claim.record.branch.as_deref() == Some(plain.as_str()))
     });
-    if is_taken {
-        Ok(format!("{plain}-{}", &session.nonce()?[..4]))
-    } else {
-        Ok(plain)
-    }
+    if is_taken { Ok(format!("{plain}-{}", &session.nonce()?[..4])) } else { Ok(plain) }
 }
 
 enum Check {
@@ -268,49 +238,34 @@ fn check(session: &Session, after: &Snapshot, bid: &Bid) -> Check {
     };
     match &task.standing {
         Standing::Claimed(tip) if tip.id == bid.id => {}
-        Standing::Sealed {
-            leftover: Some(tip),
-            ..
-        } if tip.id == bid.id => return Check::Undo,
+        Standing::Sealed { leftover: Some(tip), .. } if tip.id == bid.id => return Check::Undo,
         _ => return Check::Lost,
     }
     let built_on = bid.record.built_on.iter().all(|built_on| {
         let dependency = after.get(&built_on.task).and_then(base::result_of);
         match dependency {
-            Some(Some(now)) => {
-                now == built_on.result || session.hub.repo.is_ancestor(built_on.result, now)
-            }
+            Some(Some(now)) => now == built_on.result || session.hub.repo.is_ancestor(built_on.result, now),
             _ => false,
         }
     });
     let spec_stands = task.spec.id == bid.record.spec;
-    let done = task.spec.record.depends_on.iter().all(|name| {
-        after
-            .get(name)
-            .is_some_and(|task| matches!(task.state(), State::Completed | State::Merged))
-    });
-    if spec_stands && built_on && done {
-        Check::Won
-    } else {
-        Check::Undo
-    }
+    let done =
+        task.spec.record.depends_on.iter().all(|name| {
+            after.get(name).is_some_and(|task| matches!(task.state(), State::Completed | State::Merged))
+        });
+    if spec_stands && built_on && done { Check::Won } else { Check::Undo }
 }
 
 /// Undoes a claim whose ground has moved: deleted where the task is sealed, else released.
 fn undo(session: &Session, after: &Snapshot, bid: &Bid) -> Result<()> {
     let name = session.hub.layout.claim(&bid.record.task);
-    let is_sealed = after
-        .get(&bid.record.task)
-        .is_some_and(|task| matches!(task.standing, Standing::Sealed { .. }));
+    let is_sealed =
+        after.get(&bid.record.task).is_some_and(|task| matches!(task.standing, Standing::Sealed { .. }));
     let new = if is_sealed {
         None
     } else {
-        let mut record = ClaimRecord::following(
-            &bid.record,
-            Phase::Released,
-            &session.state.instance,
-            session.nonce()?,
-        );
+        let mut record =
+            ClaimRecord::following(&bid.record, Phase::Released, &session.state.instance, session.nonce()?);
         record.reason = Some(Reason::Stale);
         Some(write(session, &record, Some(bid.id), None, &[])?)
     };
@@ -320,9 +275,7 @@ fn undo(session: &Session, after: &Snapshot, bid: &Bid) -> Result<()> {
 
 /// Says whether a claim of ours is in the task's chain, though no longer its tip.
 pub fn has_landed(session: &Session, tip: ObjectId, ours: ObjectId) -> bool {
-    chain_of(&session.hub.repo, tip)
-        .iter()
-        .any(|claim| claim.id == ours)
+    chain_of(&session.hub.repo, tip).iter().any(|claim| claim.id == ours)
 }
 
 /// Says whether every answer is a yes.

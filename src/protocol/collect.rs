@@ -71,10 +71,7 @@ pub fn collect(session: &Session, options: &Options, announce: &dyn Announce) ->
     if !options.dry_run {
         finished = seal::finish_half_done(session, &session.snapshot()?)?;
     }
-    let target = options
-        .into
-        .clone()
-        .unwrap_or_else(|| session.hub.target.clone());
+    let target = options.into.clone().unwrap_or_else(|| session.hub.target.clone());
     for _ in 0..TRIES {
         let snapshot = session.snapshot()?;
         let Some(tip) = session.hub.target_tip(&target) else {
@@ -94,9 +91,7 @@ pub fn collect(session: &Session, options: &Options, announce: &dyn Announce) ->
         let mut collected = outcome(&plan, &target, tip);
         collected.checkout_note = checkout::follow(session, checkout)?;
         settle(session, &plan, &target, announce)?;
-        let sealed_now = finished
-            .iter()
-            .filter(|name| !collected.merged.iter().any(|(done, _)| done == *name));
+        let sealed_now = finished.iter().filter(|name| !collected.merged.iter().any(|(done, _)| done == *name));
         let sealed_now: Vec<TaskName> = sealed_now.cloned().collect();
         for name in sealed_now {
             announce.happened(&Happened::Note(format!(
@@ -105,11 +100,7 @@ pub fn collect(session: &Session, options: &Options, announce: &dyn Announce) ->
         }
         return Ok(collected);
     }
-    Err(HubError::Busy {
-        name: Layout::branch_ref(&target),
-        tries: TRIES,
-    }
-    .into())
+    Err(HubError::Busy { name: Layout::branch_ref(&target), tries: TRIES }.into())
 }
 
 fn outcome(plan: &Plan, target: &str, old: ObjectId) -> Collected {
@@ -117,26 +108,10 @@ fn outcome(plan: &Plan, target: &str, old: ObjectId) -> Collected {
         target: target.to_owned(),
         old: Some(old),
         new: Some(plan.tip),
-        merged: plan
-            .merges
-            .iter()
-            .map(|merge| (merge.task.clone(), merge.commit))
-            .collect(),
-        conflicts: plan
-            .conflicts
-            .iter()
-            .map(|conflict| (conflict.task.clone(), conflict.files.clone()))
-            .collect(),
-        rejected: plan
-            .stale
-            .iter()
-            .map(|(claim, _)| (claim.record.task.clone(), Reason::Stale))
-            .collect(),
-        waiting: plan
-            .waiting
-            .iter()
-            .map(|wait| (wait.task.clone(), wait.what.clone()))
-            .collect(),
+        merged: plan.merges.iter().map(|merge| (merge.task.clone(), merge.commit)).collect(),
+        conflicts: plan.conflicts.iter().map(|conflict| (conflict.task.clone(), conflict.files.clone())).collect(),
+        rejected: plan.stale.iter().map(|(claim, _)| (claim.record.task.clone(), Reason::Stale)).collect(),
+        waiting: plan.waiting.iter().map(|wait| (wait.task.clone(), wait.what.clone())).collect(),
         checkout_note: None,
     }
 }
@@ -148,32 +123,18 @@ fn publish(session: &Session, plan: &Plan, target: &str, old: ObjectId) -> Resul
     }
     let mut edits = Vec::new();
     if plan.tip != old {
-        edits.push(Edit::new(
-            Layout::branch_ref(target),
-            Some(old),
-            Some(plan.tip),
-        ));
+        edits.push(Edit::new(Layout::branch_ref(target), Some(old), Some(plan.tip)));
     }
     edits.extend(plan.merges.iter().map(|merge| {
-        Edit::new(
-            session.hub.layout.claim(&merge.task),
-            Some(merge.completed.id),
-            Some(merge.merged.id),
-        )
+        Edit::new(session.hub.layout.claim(&merge.task), Some(merge.completed.id), Some(merge.merged.id))
     }));
     let answers = session.hub.publish_atomically(&edits)?;
     if super::claim::all_yes(&answers) {
         return Ok(true);
     }
-    if answers
-        .iter()
-        .all(|answer| *answer == crate::hub::Answer::Unknown)
-    {
+    if answers.iter().all(|answer| *answer == crate::hub::Answer::Unknown) {
         // The hub answers and nothing moved. A race moves something; a refusal does not.
-        return Err(HubError::Refused {
-            name: Layout::branch_ref(target),
-        }
-        .into());
+        return Err(HubError::Refused { name: Layout::branch_ref(target) }.into());
     }
     Ok(false)
 }
@@ -181,23 +142,15 @@ fn publish(session: &Session, plan: &Plan, target: &str, old: ObjectId) -> Resul
 /// What follows once the target has moved: conflicts and stale work are recorded, merged tasks are sealed.
 fn settle(session: &Session, plan: &Plan, target: &str, announce: &dyn Announce) -> Result<()> {
     for merge in &plan.merges {
-        announce.happened(&Happened::Merged {
-            task: merge.task.clone(),
-        });
+        announce.happened(&Happened::Merged { task: merge.task.clone() });
     }
     for conflict in &plan.conflicts {
         record_conflict(session, conflict, target)?;
-        announce.happened(&Happened::Conflicted {
-            task: conflict.task.clone(),
-            files: conflict.files.clone(),
-        });
+        announce.happened(&Happened::Conflicted { task: conflict.task.clone(), files: conflict.files.clone() });
     }
     for (claim, why) in &plan.stale {
         release_stale(session, claim, why)?;
-        announce.happened(&Happened::Released {
-            task: claim.record.task.clone(),
-            reason: Reason::Stale,
-        });
+        announce.happened(&Happened::Released { task: claim.record.task.clone(), reason: Reason::Stale });
     }
     let ended: Vec<Ended> = plan
         .merges
@@ -215,31 +168,16 @@ fn settle(session: &Session, plan: &Plan, target: &str, announce: &dyn Announce)
 
 /// Writes the claim that says merged; it is pushed together with the target.
 fn merged_claim(session: &Session, completed: &Claim) -> Result<Claim> {
-    let record = ClaimRecord::following(
-        &completed.record,
-        Phase::Merged,
-        &session.state.instance,
-        session.nonce()?,
-    );
+    let record =
+        ClaimRecord::following(&completed.record, Phase::Merged, &session.state.instance, session.nonce()?);
     let id = write(session, &record, Some(completed.id), None, &[])?;
-    Ok(Claim {
-        id,
-        record,
-        at: session.ambient.now(),
-        result: completed.result,
-        previous: Some(completed.id),
-    })
+    Ok(Claim { id, record, at: session.ambient.now(), result: completed.result, previous: Some(completed.id) })
 }
 
 /// Records that finished work does not merge: the claim says conflict, with the files in its tree.
 fn record_conflict(session: &Session, conflict: &Conflict, target: &str) -> Result<()> {
     let claim = &conflict.claim;
-    let record = ClaimRecord::following(
-        &claim.record,
-        Phase::Conflict,
-        &session.state.instance,
-        session.nonce()?,
-    );
+    let record = ClaimRecord::following(&claim.record, Phase::Conflict, &session.state.instance, session.nonce()?);
     let mut event = Event::new("conflict", session.ambient.now());
     event.attempt = Some(record.attempts.begun);
     event.node.clone_from(&record.node);
@@ -247,23 +185,11 @@ fn record_conflict(session: &Session, conflict: &Conflict, target: &str) -> Resu
     event.target = Some(target.to_owned());
     event.files = Some(conflict.files.clone());
     let text = format!("{}\n", event.to_line());
-    let files = [NewEntry {
-        name: STATUS_FILE,
-        content: text.as_bytes(),
-    }];
+    let files = [NewEntry { name: STATUS_FILE, content: text.as_bytes() }];
     let id = write(session, &record, Some(claim.id), None, &files)?;
-    let mut edits = vec![Edit::new(
-        session.hub.layout.claim(&conflict.task),
-        Some(claim.id),
-        Some(id),
-    )];
+    let mut edits = vec![Edit::new(session.hub.layout.claim(&conflict.task), Some(claim.id), Some(id))];
     let additions = [Addition::line(record.spec, &event)];
-    edits.extend(session.hub.add_status(
-        &session.node,
-        &additions,
-        &session.by,
-        &session.ambient,
-    )?);
+    edits.extend(session.hub.add_status(&session.node, &additions, &session.by, &session.ambient)?);
     session.hub.publish(&edits)?;
     Ok(())
 }
@@ -271,14 +197,8 @@ fn record_conflict(session: &Session, conflict: &Conflict, target: &str) -> Resu
 /// Releases work whose foundation can no longer land, and keeps the work.
 fn release_stale(session: &Session, claim: &Claim, why: &str) -> Result<()> {
     if let (Some(result), Some(node)) = (claim.result, &claim.record.node) {
-        let name =
-            session
-                .hub
-                .layout
-                .attempt(&claim.record.task, claim.record.attempts.begun, node);
-        session
-            .hub
-            .publish(&[Edit::new(name, None, Some(result))])?;
+        let name = session.hub.layout.attempt(&claim.record.task, claim.record.attempts.begun, node);
+        session.hub.publish(&[Edit::new(name, None, Some(result))])?;
     }
     super::release::release(session, claim, Reason::Stale, None, Some(why))?;
     Ok(())
@@ -286,25 +206,13 @@ fn release_stale(session: &Session, claim: &Claim, why: &str) -> Result<()> {
 
 /// Puts a merged claim back whose result never reached the target.
 pub fn put_back(session: &Session, claim: &Claim) -> Result<()> {
-    let record = ClaimRecord::following(
-        &claim.record,
-        Phase::Completed,
-        &session.state.instance,
-        session.nonce()?,
-    );
+    let record = ClaimRecord::following(&claim.record, Phase::Completed, &session.state.instance, session.nonce()?);
     let repo = &session.hub.repo;
     let previous = claim.previous.unwrap_or(claim.id);
     let status = repo.file_in(previous, STATUS_FILE).unwrap_or_default();
-    let files = [NewEntry {
-        name: STATUS_FILE,
-        content: &status,
-    }];
+    let files = [NewEntry { name: STATUS_FILE, content: &status }];
     let id = write(session, &record, Some(claim.id), claim.result, &files)?;
-    session.hub.publish(&[Edit::new(
-        session.hub.layout.claim(&record.task),
-        Some(claim.id),
-        Some(id),
-    )])?;
+    session.hub.publish(&[Edit::new(session.hub.layout.claim(&record.task), Some(claim.id), Some(id))])?;
     Ok(())
 }
 
@@ -335,15 +243,8 @@ pub fn landed(session: &Session, target: &str, claim: &Claim) -> Option<Option<O
 /// Groups the completed tasks by the target that they go to.
 pub fn targets(session: &Session, snapshot: &Snapshot) -> BTreeMap<String, Vec<TaskName>> {
     let mut targets: BTreeMap<String, Vec<TaskName>> = BTreeMap::new();
-    for task in snapshot
-        .tasks
-        .iter()
-        .filter(|task| task.state() == State::Completed)
-    {
-        targets
-            .entry(target_of(&session.hub, &task.spec.record))
-            .or_default()
-            .push(task.name().clone());
+    for task in snapshot.tasks.iter().filter(|task| task.state() == State::Completed) {
+        targets.entry(target_of(&session.hub, &task.spec.record)).or_default().push(task.name().clone());
     }
     targets
 }

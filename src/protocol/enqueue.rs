@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::error::{Error, Result};
+use super::error::{DependencyError, Error, Result};
 use super::session::Session;
 use crate::config::near::nearest;
 use crate::git::ObjectId;
@@ -48,10 +48,7 @@ pub fn enqueue(session: &Session, entries: &[Entry], dry_run: bool) -> Result<En
     for attempt in 0..TRIES {
         let snapshot = session.snapshot()?;
         let fresh = check(session, &snapshot, entries)?;
-        let mut done = Enqueued {
-            enqueued: Vec::new(),
-            skipped: skipped(entries, &fresh, &ours, &snapshot),
-        };
+        let mut done = Enqueued { enqueued: Vec::new(), skipped: skipped(entries, &fresh, &ours, &snapshot) };
         // An earlier push of ours whose answer was lost has landed: then nothing is fresh any more.
         done.enqueued.extend(landed(entries, &ours, &snapshot));
         if fresh.is_empty() || dry_run {
@@ -60,11 +57,7 @@ pub fn enqueue(session: &Session, entries: &[Entry], dry_run: bool) -> Result<En
         let (tip, chained) = chain(session, &snapshot, &fresh)?;
         ours.extend(chained.iter().map(|(_, id)| *id));
         let edit = Edit::new(session.hub.layout.queue(), snapshot.queue_tip, Some(tip));
-        match session
-            .hub
-            .publish_unsettled(std::slice::from_ref(&edit))?
-            .as_slice()
-        {
+        match session.hub.publish_unsettled(std::slice::from_ref(&edit))?.as_slice() {
             [Answer::Yes] => {
                 done.enqueued.extend(chained);
                 return Ok(done);
@@ -75,21 +68,14 @@ pub fn enqueue(session: &Session, entries: &[Entry], dry_run: bool) -> Result<En
         session.sync()?;
         refuse_if_rejected(session, &edit, attempt)?;
     }
-    Err(HubError::Busy {
-        name: session.hub.layout.queue(),
-        tries: TRIES,
-    }
-    .into())
+    Err(HubError::Busy { name: session.hub.layout.queue(), tries: TRIES }.into())
 }
 
 /// A hub that answers, and leaves the queue as it was again and again, refuses.
 fn refuse_if_rejected(session: &Session, edit: &Edit, attempt: u32) -> Result<()> {
     let unmoved = session.hub.known(&edit.name) == edit.old;
     if attempt >= 4 && unmoved {
-        return Err(HubError::Refused {
-            name: edit.name.clone(),
-        }
-        .into());
+        return Err(HubError::Refused { name: edit.name.clone() }.into());
     }
     Ok(())
 }
@@ -98,48 +84,23 @@ fn refuse_if_rejected(session: &Session, edit: &Edit, attempt: u32) -> Result<()
 /// second without, 31 with).
 fn wait_a_moment(session: &Session, attempt: u32) {
     let most = f64::from(50 * (attempt + 1).min(20));
-    std::thread::sleep(std::time::Duration::from_millis(
-        (most * session.ambient.fraction()) as u64,
-    ));
+    std::thread::sleep(std::time::Duration::from_millis((most * session.ambient.fraction()) as u64));
 }
 
 /// The tasks of the batch that stood on the queue before us.
-fn skipped(
-    entries: &[Entry],
-    fresh: &[&Entry],
-    ours: &[ObjectId],
-    snapshot: &Snapshot,
-) -> Vec<TaskName> {
+fn skipped(entries: &[Entry], fresh: &[&Entry], ours: &[ObjectId], snapshot: &Snapshot) -> Vec<TaskName> {
     let is_fresh: HashSet<&TaskName> = fresh.iter().map(|entry| &entry.parsed.spec.task).collect();
-    let by_us = |name: &TaskName| {
-        snapshot
-            .get(name)
-            .is_some_and(|task| task.specs.iter().any(|id| ours.contains(id)))
-    };
+    let by_us =
+        |name: &TaskName| snapshot.get(name).is_some_and(|task| task.specs.iter().any(|id| ours.contains(id)));
     let names = entries.iter().map(|entry| &entry.parsed.spec.task);
-    names
-        .filter(|name| !is_fresh.contains(name) && !by_us(name))
-        .cloned()
-        .collect()
+    names.filter(|name| !is_fresh.contains(name) && !by_us(name)).cloned().collect()
 }
 
 fn landed(entries: &[Entry], ours: &[ObjectId], snapshot: &Snapshot) -> Vec<(TaskName, ObjectId)> {
-    let own = |name: &TaskName| {
-        snapshot
-            .get(name)?
-            .specs
-            .iter()
-            .copied()
-            .find(|id| ours.contains(id))
-    };
+    let own = |name: &TaskName| snapshot.get(name)?.specs.iter().copied().find(|id| ours.contains(id));
     entries
         .iter()
-        .filter_map(|entry| {
-            Some((
-                entry.parsed.spec.task.clone(),
-                own(&entry.parsed.spec.task)?,
-            ))
-        })
+        .filter_map(|entry| Some((entry.parsed.spec.task.clone(), own(&entry.parsed.spec.task)?)))
         .collect()
 }
 
@@ -155,10 +116,7 @@ fn chain(
         let record = SpecRecord::of(&entry.parsed.spec);
         let parents: Vec<ObjectId> = tip.into_iter().collect();
         let id = session.hub.repo.write_commit(&NewCommit {
-            tree: session.hub.repo.write_tree(&[NewEntry {
-                name: FILE,
-                content: &entry.bytes,
-            }])?,
+            tree: session.hub.repo.write_tree(&[NewEntry { name: FILE, content: &entry.bytes }])?,
             parents: &parents,
             message: &record.to_message(),
             by: &session.by,
@@ -167,18 +125,12 @@ fn chain(
         tip = Some(id);
         chained.push((record.task, id));
     }
-    let tip = tip.ok_or_else(|| HubError::Refused {
-        name: session.hub.layout.queue(),
-    })?;
+    let tip = tip.ok_or_else(|| HubError::Refused { name: session.hub.layout.queue() })?;
     Ok((tip, chained))
 }
 
 /// Checks the batch against the queue and returns what is not on it yet, in the order given.
-fn check<'a>(
-    session: &Session,
-    snapshot: &Snapshot,
-    entries: &'a [Entry],
-) -> Result<Vec<&'a Entry>> {
+fn check<'a>(session: &Session, snapshot: &Snapshot, entries: &'a [Entry]) -> Result<Vec<&'a Entry>> {
     check_case(snapshot, entries)?;
     let mut fresh = Vec::new();
     for entry in entries {
@@ -186,10 +138,7 @@ fn check<'a>(
             None => fresh.push(entry),
             Some(task) if is_same(session, task, entry) => {}
             Some(task) => {
-                return Err(Error::Exists {
-                    task: task.name().clone(),
-                    state: task.state(),
-                });
+                return Err(Error::Exists { task: task.name().clone(), state: task.state() });
             }
         }
     }
@@ -212,11 +161,7 @@ fn check_twice(entries: &[Entry]) -> Result<()> {
             continue;
         };
         if first.parsed.spec.task == *task {
-            return Err(Error::Twice {
-                task: task.clone(),
-                first: first.file.clone(),
-                second: entry.file.clone(),
-            });
+            return Err(Error::Twice { task: task.clone(), first: first.file.clone(), second: entry.file.clone() });
         }
         return Err(case_clash(task, &first.parsed.spec.task));
     }
@@ -233,9 +178,7 @@ fn check_case(snapshot: &Snapshot, entries: &[Entry]) -> Result<()> {
     }
     for entry in entries {
         let name = &entry.parsed.spec.task;
-        let project = projects
-            .entry(name.project.fold())
-            .or_insert_with(|| name.project.as_str());
+        let project = projects.entry(name.project.fold()).or_insert_with(|| name.project.as_str());
         if *project != name.project.as_str() {
             let (name, other) = (name.project.to_string(), (*project).to_owned());
             return Err(NameError::CaseClash { name, other }.into());
@@ -248,18 +191,11 @@ fn check_case(snapshot: &Snapshot, entries: &[Entry]) -> Result<()> {
 }
 
 fn case_clash(name: &TaskName, other: &TaskName) -> Error {
-    NameError::CaseClash {
-        name: name.to_string(),
-        other: other.to_string(),
-    }
-    .into()
+    NameError::CaseClash { name: name.to_string(), other: other.to_string() }.into()
 }
 
 fn check_dependencies(snapshot: &Snapshot, entries: &[Entry]) -> Result<()> {
-    let batch: HashSet<&TaskName> = entries
-        .iter()
-        .map(|entry| &entry.parsed.spec.task)
-        .collect();
+    let batch: HashSet<&TaskName> = entries.iter().map(|entry| &entry.parsed.spec.task).collect();
     for entry in entries {
         for (at, dependency) in entry.parsed.spec.depends_on.iter().enumerate() {
             if batch.contains(dependency) || snapshot.get(dependency).is_some() {
@@ -277,13 +213,14 @@ fn check_dependencies(snapshot: &Snapshot, entries: &[Entry]) -> Result<()> {
                 None => "enqueue it first, or in the same batch".to_owned(),
             };
             let places: &Places = &entry.parsed.places;
-            return Err(Error::UnknownDependency {
+            return Err(DependencyError::Unknown {
                 task: entry.parsed.spec.task.clone(),
                 dependency: dependency.clone(),
                 file: places.file.clone(),
                 at: places.depends_on.get(at).copied(),
                 help,
-            });
+            }
+            .into());
         }
     }
     Ok(())
@@ -292,10 +229,8 @@ fn check_dependencies(snapshot: &Snapshot, entries: &[Entry]) -> Result<()> {
 /// Looks for a circle among the batch. What is on the queue already cannot depend on what is not, so a circle lies
 /// within the batch.
 fn check_cycles(entries: &[Entry]) -> Result<()> {
-    let by_name: HashMap<&TaskName, &Entry> = entries
-        .iter()
-        .map(|entry| (&entry.parsed.spec.task, entry))
-        .collect();
+    let by_name: HashMap<&TaskName, &Entry> =
+        entries.iter().map(|entry| (&entry.parsed.spec.task, entry)).collect();
     let mut done: HashSet<&TaskName> = HashSet::new();
     for entry in entries {
         // Depth first without recursion: a chain of a hundred thousand must not end the stack.
@@ -312,20 +247,10 @@ fn check_cycles(entries: &[Entry]) -> Result<()> {
             let at = here.parsed.places.depends_on.get(*next).copied();
             *next += 1;
             if on_path.contains(dependency) {
-                let from = path
-                    .iter()
-                    .position(|(name, _)| *name == dependency)
-                    .unwrap_or(0);
-                let mut circle: Vec<TaskName> = path[from..]
-                    .iter()
-                    .map(|(name, _)| (*name).clone())
-                    .collect();
+                let from = path.iter().position(|(name, _)| *name == dependency).unwrap_or(0);
+                let mut circle: Vec<TaskName> = path[from..].iter().map(|(name, _)| (*name).clone()).collect();
                 circle.push(dependency.clone());
-                return Err(Error::DependencyCycle {
-                    circle,
-                    file: here.parsed.places.file.clone(),
-                    at,
-                });
+                return Err(DependencyError::Cycle { circle, file: here.parsed.places.file.clone(), at }.into());
             }
             if by_name.contains_key(dependency) && !done.contains(dependency) {
                 on_path.insert(dependency);

@@ -61,10 +61,7 @@ pub enum Error {
     },
     /// Two specs of one batch have one name.
     #[error("{task} is given twice: in `{}` and in `{}`", escaped(.first), escaped(.second))]
-    #[diagnostic(
-        code(dispatch::enqueue::twice),
-        help("give one of them another `task_id` in its frontmatter")
-    )]
+    #[diagnostic(code(dispatch::enqueue::twice), help("give one of them another `task_id` in its frontmatter"))]
     Twice {
         /// The task.
         task: TaskName,
@@ -73,40 +70,10 @@ pub enum Error {
         /// The other.
         second: String,
     },
-    /// A dependency is nowhere.
-    #[error("{task} depends on {dependency}, which is neither on the queue nor in this batch")]
-    #[diagnostic(code(dispatch::spec::unknown_dependency))]
-    UnknownDependency {
-        /// The task.
-        task: TaskName,
-        /// What it names.
-        dependency: TaskName,
-        /// The file.
-        #[source_code]
-        file: Source,
-        /// The place in it.
-        #[label("not known")]
-        at: Option<SourceSpan>,
-        /// The way out.
-        #[help]
-        help: String,
-    },
-    /// Dependencies go in a circle.
-    #[error("the dependencies go in a circle: {}", circle.iter().map(ToString::to_string).collect::<Vec<_>>().join(" → "))]
-    #[diagnostic(
-        code(dispatch::spec::dependency_cycle),
-        help("take one of these dependencies out")
-    )]
-    DependencyCycle {
-        /// The circle; the last is the first again.
-        circle: Vec<TaskName>,
-        /// The file where it was found.
-        #[source_code]
-        file: Source,
-        /// The place in it.
-        #[label("closes the circle")]
-        at: Option<SourceSpan>,
-    },
+    /// The dependencies of a batch do not work out.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Dependency(#[from] Box<DependencyError>),
     /// A task argument names nothing.
     #[error("there is no task `{}`", escaped(.given))]
     #[diagnostic(code(dispatch::task::unknown))]
@@ -119,10 +86,7 @@ pub enum Error {
     },
     /// A task argument names several.
     #[error("`{}` is ambiguous: {}", escaped(.given), .candidates.join(", "))]
-    #[diagnostic(
-        code(dispatch::task::ambiguous),
-        help("give the whole name, `<project>/<id>`")
-    )]
+    #[diagnostic(code(dispatch::task::ambiguous), help("give the whole name, `<project>/<id>`"))]
     AmbiguousTask {
         /// As it was given.
         given: String,
@@ -131,10 +95,7 @@ pub enum Error {
     },
     /// A named task cannot be claimed now.
     #[error("{task} cannot be claimed: it {why}")]
-    #[diagnostic(
-        code(dispatch::claim::not_claimable),
-        help("`git dispatch list` shows where each task stands")
-    )]
+    #[diagnostic(code(dispatch::claim::not_claimable), help("`git dispatch list` shows where each task stands"))]
     NotClaimable {
         /// The task.
         task: TaskName,
@@ -165,20 +126,14 @@ pub enum Error {
     },
     /// The repository has no commit on the target branch.
     #[error("the target branch `{}` has no commit yet", escaped(.branch))]
-    #[diagnostic(
-        code(dispatch::repo::no_commits),
-        help("make a first commit: results are merged on top of it")
-    )]
+    #[diagnostic(code(dispatch::repo::no_commits), help("make a first commit: results are merged on top of it"))]
     NoCommits {
         /// The branch.
         branch: String,
     },
     /// History is cut off here.
     #[error("this clone is shallow, so merges cannot be computed in it")]
-    #[diagnostic(
-        code(dispatch::repo::shallow),
-        help("`git fetch --unshallow` brings the rest")
-    )]
+    #[diagnostic(code(dispatch::repo::shallow), help("`git fetch --unshallow` brings the rest"))]
     Shallow,
     /// Another `run` works in this clone.
     #[error("another `git dispatch run` is at work in this clone")]
@@ -189,10 +144,7 @@ pub enum Error {
     AlreadyRunning,
     /// A checkout of the target is in the way.
     #[error("`{}` has `{}` checked out, with changes that the merge would overwrite", .checkout.display(), escaped(.branch))]
-    #[diagnostic(
-        code(dispatch::collect::dirty_checkout),
-        help("commit or stash them there; nothing was changed")
-    )]
+    #[diagnostic(code(dispatch::collect::dirty_checkout), help("commit or stash them there; nothing was changed"))]
     DirtyCheckout {
         /// The checkout.
         checkout: std::path::PathBuf,
@@ -217,6 +169,48 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Executor(#[from] crate::executor::Error),
+}
+
+/// What is wrong with the dependencies of a batch.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum DependencyError {
+    /// A dependency is nowhere.
+    #[error("{task} depends on {dependency}, which is neither on the queue nor in this batch")]
+    #[diagnostic(code(dispatch::spec::unknown_dependency))]
+    Unknown {
+        /// The task.
+        task: TaskName,
+        /// What it names.
+        dependency: TaskName,
+        /// The file.
+        #[source_code]
+        file: Source,
+        /// The place in it.
+        #[label("not known")]
+        at: Option<SourceSpan>,
+        /// The way out.
+        #[help]
+        help: String,
+    },
+    /// Dependencies go in a circle.
+    #[error("the dependencies go in a circle: {}", circle.iter().map(ToString::to_string).collect::<Vec<_>>().join(" → "))]
+    #[diagnostic(code(dispatch::spec::dependency_cycle), help("take one of these dependencies out"))]
+    Cycle {
+        /// The circle; the last is the first again.
+        circle: Vec<TaskName>,
+        /// The file where it was found.
+        #[source_code]
+        file: Source,
+        /// The place in it.
+        #[label("closes the circle")]
+        at: Option<SourceSpan>,
+    },
+}
+
+impl From<DependencyError> for Error {
+    fn from(error: DependencyError) -> Self {
+        Self::Dependency(Box::new(error))
+    }
 }
 
 impl From<config::ConfigError> for Error {

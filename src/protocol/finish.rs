@@ -75,29 +75,16 @@ pub enum Finished {
 /// be lost any more.
 pub fn record(session: &Session, won: &Won, ending: &Ending) -> Result<Waiting> {
     let before = &won.claim.record;
-    let phase = if ending.reason.is_none() {
-        Phase::Completed
-    } else {
-        Phase::Failed
-    };
-    let mut record =
-        ClaimRecord::following(before, phase, &session.state.instance, session.nonce()?);
+    let phase = if ending.reason.is_none() { Phase::Completed } else { Phase::Failed };
+    let mut record = ClaimRecord::following(before, phase, &session.state.instance, session.nonce()?);
     record.reason = ending.reason;
     record.attempts = count(before.attempts, Some(before.phase), phase, ending.reason);
     let result = ending.result.unwrap_or(won.base.commit);
     let event = status(session, won, ending, result)?;
     let text = format!("{}\n", event.to_line());
     let tail = &ending.log[ending.log.len().saturating_sub(TAIL)..];
-    let files = [
-        NewEntry {
-            name: STATUS_FILE,
-            content: text.as_bytes(),
-        },
-        NewEntry {
-            name: LOG_FILE,
-            content: tail,
-        },
-    ];
+    let files =
+        [NewEntry { name: STATUS_FILE, content: text.as_bytes() }, NewEntry { name: LOG_FILE, content: tail }];
     let finish = write(session, &record, Some(won.claim.id), Some(result), &files)?;
     let log = match ending.log.is_empty() {
         true => None,
@@ -119,14 +106,7 @@ pub fn record(session: &Session, won: &Won, ending: &Ending) -> Result<Waiting> 
 fn status(session: &Session, won: &Won, ending: &Ending, result: ObjectId) -> Result<Event> {
     let record = &won.claim.record;
     let changed = session.hub.repo.changed(won.base.commit, result)?;
-    let mut event = Event::new(
-        if ending.reason.is_none() {
-            "completed"
-        } else {
-            "failed"
-        },
-        session.ambient.now(),
-    );
+    let mut event = Event::new(if ending.reason.is_none() { "completed" } else { "failed" }, session.ambient.now());
     event.attempt = Some(record.attempts.begun);
     event.node.clone_from(&record.node);
     event.claim = Some(won.claim.id.to_string());
@@ -141,11 +121,7 @@ fn status(session: &Session, won: &Won, ending: &Ending, result: ObjectId) -> Re
     event.loc_added = Some(changed.added);
     event.loc_removed = Some(changed.removed);
     event.files_changed = Some(changed.paths.len() as u64);
-    event.artifact_hash = session
-        .hub
-        .repo
-        .commit(result)
-        .map(|commit| commit.tree.to_string());
+    event.artifact_hash = session.hub.repo.commit(result).map(|commit| commit.tree.to_string());
     event.outside_modifies = outside(&won.spec.record.modifies, &changed.paths);
     event.error = ending.error.as_deref().map(bounded_error);
     event.log_bytes = Some(ending.log_bytes);
@@ -159,27 +135,16 @@ fn outside(modifies: &[String], paths: &[String]) -> Option<Vec<String>> {
         return None;
     }
     let mut set = globset::GlobSetBuilder::new();
-    for glob in modifies
-        .iter()
-        .filter_map(|glob| globset::Glob::new(glob).ok())
-    {
+    for glob in modifies.iter().filter_map(|glob| globset::Glob::new(glob).ok()) {
         set.add(glob);
     }
     let set = set.build().ok()?;
-    let outside: Vec<String> = paths
-        .iter()
-        .filter(|path| !set.is_match(path))
-        .cloned()
-        .collect();
+    let outside: Vec<String> = paths.iter().filter(|path| !set.is_match(path)).cloned().collect();
     (!outside.is_empty()).then_some(outside)
 }
 
 /// Publishes a finished attempt under its own claim: one push for claim, branch, notes and the node's record.
-pub fn publish(
-    session: &Session,
-    waiting: &Waiting,
-    beat: Option<&NodeRecord>,
-) -> Result<Finished> {
+pub fn publish(session: &Session, waiting: &Waiting, beat: Option<&NodeRecord>) -> Result<Finished> {
     let entry = Entry::read(session, waiting)?;
     let (mut lease, mut finish) = (entry.claim, entry.finish);
     for _ in 0..TRIES {
@@ -191,9 +156,7 @@ pub fn publish(
         };
         if answers.first().is_some_and(|answer| answer.is_yes()) {
             entry.mend(session, finish, &edits, &answers);
-            session
-                .hub
-                .take_from_outbox(&session.state, &waiting.claim)?;
+            session.hub.take_from_outbox(&session.state, &waiting.claim)?;
             return Ok(Finished::Published);
         }
         match session.sync() {
@@ -203,9 +166,7 @@ pub fn publish(
         }
         match entry.look(session)? {
             Look::Landed => {
-                session
-                    .hub
-                    .take_from_outbox(&session.state, &waiting.claim)?;
+                session.hub.take_from_outbox(&session.state, &waiting.claim)?;
                 return Ok(Finished::Published);
             }
             Look::Ours => {}
@@ -232,12 +193,10 @@ pub fn flush(session: &Session, announce: &dyn Announce) -> Result<usize> {
     for record in waiting {
         let task = TaskName::parse(&record.task)?;
         match publish(session, &record, None)? {
-            Finished::Published => announce.happened(&Happened::Note(format!(
-                "published the waiting result of {task}"
-            ))),
-            Finished::Fenced { why, kept } => {
-                announce.happened(&Happened::Fenced { task, why, kept })
+            Finished::Published => {
+                announce.happened(&Happened::Note(format!("published the waiting result of {task}")))
             }
+            Finished::Fenced { why, kept } => announce.happened(&Happened::Fenced { task, why, kept }),
             Finished::Waiting => {
                 left += 1;
                 announce.happened(&Happened::Waiting { task });
@@ -254,7 +213,7 @@ enum Look {
     /// The claim is still ours: the push may be tried again.
     Ours,
     /// Given back, and nobody retook it: a successful result may still become its child.
-    Late(Claim),
+    Late(Box<Claim>),
     /// Somebody else's.
     Fenced(String),
 }
@@ -279,9 +238,7 @@ impl Entry {
                 detail: detail.to_owned(),
             })
         };
-        let id = |text: &str| {
-            ObjectId::from_hex(text.as_bytes()).map_err(|_| broken("holds no object id"))
-        };
+        let id = |text: &str| ObjectId::from_hex(text.as_bytes()).map_err(|_| broken("holds no object id"));
         let finish = id(&waiting.finish)?;
         let read = read_claim(&session.hub.repo, finish).map_err(|why| broken(&why.to_string()))?;
         let event = crate::hub::snapshot::status_of(&session.hub.repo, finish);
@@ -305,19 +262,11 @@ impl Entry {
         finish: ObjectId,
         beat: Option<&NodeRecord>,
     ) -> Result<Vec<Edit>> {
-        let mut edits = vec![Edit::new(
-            session.hub.layout.claim(&self.task),
-            Some(lease),
-            Some(finish),
-        )];
+        let mut edits = vec![Edit::new(session.hub.layout.claim(&self.task), Some(lease), Some(finish))];
         edits.extend(self.branch_edit(session, None));
         edits.extend(self.note_edits(session)?);
         if let Some(beat) = beat {
-            edits.push(
-                session
-                    .hub
-                    .beat(&self.node, beat, &[], &session.by, &session.ambient)?,
-            );
+            edits.push(session.hub.beat(&self.node, beat, &[], &session.by, &session.ambient)?);
         }
         Ok(edits)
     }
@@ -333,9 +282,7 @@ impl Entry {
             let earlier = chain_of(&session.hub.repo, self.claim);
             earlier
                 .iter()
-                .find(|claim| {
-                    claim.record.branch.as_ref() == Some(branch) && claim.result.is_some()
-                })?
+                .find(|claim| claim.record.branch.as_ref() == Some(branch) && claim.result.is_some())?
                 .result
         });
         (old != Some(self.result)).then(|| Edit::new(name, old, Some(self.result)))
@@ -344,26 +291,14 @@ impl Entry {
     fn note_edits(&self, session: &Session) -> Result<Vec<Edit>> {
         let spec = self.record.spec;
         let additions = [Addition::line(spec, &self.event)];
-        let mut edits: Vec<Edit> = session
-            .hub
-            .add_status(&self.node, &additions, &session.by, &session.ambient)?
-            .into_iter()
-            .collect();
+        let mut edits: Vec<Edit> =
+            session.hub.add_status(&self.node, &additions, &session.by, &session.ambient)?.into_iter().collect();
         if let Some(log) = self.log {
-            let text = super::logs::framed(
-                &self.record,
-                &session.hub.repo.blob(log).unwrap_or_default(),
-            );
+            let text = super::logs::framed(&self.record, &session.hub.repo.blob(log).unwrap_or_default());
             let name = session.hub.layout.logs(&self.node);
             let known = session.hub.repo.ref_value(&name);
             let additions = [Addition { object: spec, text }];
-            edits.extend(session.hub.add_to_notes(
-                &name,
-                known,
-                &additions,
-                &session.by,
-                &session.ambient,
-            )?);
+            edits.extend(session.hub.add_to_notes(&name, known, &additions, &session.by, &session.ambient)?);
         }
         Ok(edits)
     }
@@ -388,9 +323,7 @@ impl Entry {
         for (name, id) in &now {
             if Some(name) == branch.as_ref() {
                 // Only a branch that this task's own chain explains is moved; any other is somebody's.
-                let is_own = chain_of(&session.hub.repo, self.claim)
-                    .iter()
-                    .any(|claim| claim.result == Some(*id));
+                let is_own = chain_of(&session.hub.repo, self.claim).iter().any(|claim| claim.result == Some(*id));
                 again.extend(self.branch_edit(session, Some(*id)).filter(|_| is_own));
             } else {
                 let local = session.hub.local_name(name);
@@ -409,15 +342,11 @@ impl Entry {
     fn look(&self, session: &Session) -> Result<Look> {
         let snapshot = session.snapshot()?;
         let Some(task) = snapshot.get(&self.task) else {
-            return Ok(Look::Fenced(
-                "the task is no longer on the queue".to_owned(),
-            ));
+            return Ok(Look::Fenced("the task is no longer on the queue".to_owned()));
         };
         let result = self.result.to_string();
         let tip = match &task.standing {
-            Standing::Sealed { seal, .. }
-                if seal.event == "merged" && seal.result.as_ref() == Some(&result) =>
-            {
+            Standing::Sealed { seal, .. } if seal.event == "merged" && seal.result.as_ref() == Some(&result) => {
                 return Ok(Look::Landed);
             }
             Standing::Sealed { seal, .. } => {
@@ -434,21 +363,17 @@ impl Entry {
         }
         let chain = chain_of(&session.hub.repo, tip.id);
         if chain.iter().any(|claim| {
-            claim.id == self.finish
-                || claim.result == Some(self.result) && claim.record.nonce == self.record.nonce
+            claim.id == self.finish || claim.result == Some(self.result) && claim.record.nonce == self.record.nonce
         }) {
             return Ok(Look::Landed);
         }
-        let since: Vec<&Claim> = chain
-            .iter()
-            .take_while(|claim| claim.id != self.claim)
-            .collect();
+        let since: Vec<&Claim> = chain.iter().take_while(|claim| claim.id != self.claim).collect();
         let descends = since.len() < chain.len();
-        let only_released = since.iter().all(|claim| {
-            claim.record.phase == Phase::Released && claim.record.spec == self.record.spec
-        });
+        let only_released = since
+            .iter()
+            .all(|claim| claim.record.phase == Phase::Released && claim.record.spec == self.record.spec);
         if descends && only_released && self.record.phase == Phase::Completed {
-            return Ok(Look::Late(tip.clone()));
+            return Ok(Look::Late(Box::new(tip.clone())));
         }
         let holder = tip.record.node.as_deref().unwrap_or("somebody");
         Ok(Look::Fenced(format!(
@@ -460,41 +385,20 @@ impl Entry {
     /// Writes the finish again as the child of a release that nobody retook.
     fn late(&self, session: &Session, tip: &Claim) -> Result<ObjectId> {
         let repo = &session.hub.repo;
-        let mut record = ClaimRecord::following(
-            &self.record,
-            Phase::Completed,
-            &session.state.instance,
-            session.nonce()?,
-        );
+        let mut record =
+            ClaimRecord::following(&self.record, Phase::Completed, &session.state.instance, session.nonce()?);
         record.attempts = tip.record.attempts;
         let status = repo.file_in(self.finish, STATUS_FILE).unwrap_or_default();
         let log = repo.file_in(self.finish, LOG_FILE).unwrap_or_default();
-        let files = [
-            NewEntry {
-                name: STATUS_FILE,
-                content: &status,
-            },
-            NewEntry {
-                name: LOG_FILE,
-                content: &log,
-            },
-        ];
+        let files = [NewEntry { name: STATUS_FILE, content: &status }, NewEntry { name: LOG_FILE, content: &log }];
         write(session, &record, Some(tip.id), Some(self.result), &files)
     }
 
     /// Keeps fenced work where everybody can look at it, and changes nothing else.
     fn fence(&self, session: &Session, waiting: &Waiting, why: String) -> Result<Finished> {
-        let name =
-            session
-                .hub
-                .layout
-                .attempt(&self.task, self.record.attempts.begun, self.node.as_str());
+        let name = session.hub.layout.attempt(&self.task, self.record.attempts.begun, self.node.as_str());
         let mut kept = None;
-        if let Ok(answers) =
-            session
-                .hub
-                .publish(&[Edit::new(name.clone(), None, Some(self.result))])
-        {
+        if let Ok(answers) = session.hub.publish(&[Edit::new(name.clone(), None, Some(self.result))]) {
             if answers[0].is_yes() {
                 kept = Some(name);
             } else if let Some(id) = session.hub.look(std::slice::from_ref(&name))?.get(&name)
@@ -504,16 +408,11 @@ impl Entry {
             }
         }
         if kept.is_some() {
-            session
-                .hub
-                .take_from_outbox(&session.state, &waiting.claim)?;
+            session.hub.take_from_outbox(&session.state, &waiting.claim)?;
         } else {
             // The pin stays, and with it the work.
             kept = Some(Layout::outbox(&waiting.claim));
-            let fenced = Waiting {
-                fenced: Some(why.clone()),
-                ..waiting.clone()
-            };
+            let fenced = Waiting { fenced: Some(why.clone()), ..waiting.clone() };
             session.hub.put_in_outbox(&session.state, &fenced)?;
         }
         Ok(Finished::Fenced { why, kept })

@@ -30,12 +30,7 @@ pub struct Output {
 /// Frames one attempt's output for the note on its spec: a line that says whose it is and how long, then the bytes.
 pub fn framed(record: &ClaimRecord, text: &[u8]) -> Vec<u8> {
     let node = record.node.as_deref().unwrap_or("-");
-    let mut framed = format!(
-        "== attempt {} on {node}: {} bytes\n",
-        record.attempts.begun,
-        text.len()
-    )
-    .into_bytes();
+    let mut framed = format!("== attempt {} on {node}: {} bytes\n", record.attempts.begun, text.len()).into_bytes();
     framed.extend_from_slice(text);
     if !text.ends_with(b"\n") {
         framed.push(b'\n');
@@ -69,9 +64,7 @@ fn split_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 fn header_of(line: &[u8]) -> Option<(u32, String, usize)> {
-    let line = std::str::from_utf8(line)
-        .ok()?
-        .strip_prefix("== attempt ")?;
+    let line = std::str::from_utf8(line).ok()?.strip_prefix("== attempt ")?;
     let (attempt, line) = line.split_once(" on ")?;
     let (node, line) = line.split_once(": ")?;
     let length = line.strip_suffix(" bytes")?;
@@ -79,43 +72,21 @@ fn header_of(line: &[u8]) -> Option<(u32, String, usize)> {
 }
 
 /// Finds the output of a task's newest attempt, or of the one named.
-pub fn find(
-    session: &Session,
-    snapshot: &Snapshot,
-    name: &TaskName,
-    attempt: Option<u32>,
-) -> Result<Output> {
-    let none = || Error::NoLog {
-        task: name.clone(),
-        attempt,
-    };
+pub fn find(session: &Session, snapshot: &Snapshot, name: &TaskName, attempt: Option<u32>) -> Result<Output> {
+    let none = || Error::NoLog { task: name.clone(), attempt };
     let task = snapshot.get(name).ok_or_else(none)?;
     let tip = match &task.standing {
         Standing::Claimed(claim) => Some(claim.id),
-        Standing::Sealed { seal, .. } => seal
-            .claim
-            .as_ref()
-            .and_then(|id| ObjectId::from_hex(id.as_bytes()).ok()),
+        Standing::Sealed { seal, .. } => seal.claim.as_ref().and_then(|id| ObjectId::from_hex(id.as_bytes()).ok()),
         _ => None,
     };
-    let chain = tip
-        .map(|tip| chain_of(&session.hub.repo, tip))
-        .unwrap_or_default();
+    let chain = tip.map(|tip| chain_of(&session.hub.repo, tip)).unwrap_or_default();
     let newest = task.attempts().begun;
     let wanted = attempt.unwrap_or(newest);
-    let running = task
-        .claim_in(Phase::Running)
-        .filter(|claim| claim.record.attempts.begun == wanted);
+    let running = task.claim_in(Phase::Running).filter(|claim| claim.record.attempts.begun == wanted);
     if let Some(text) = running.and_then(|claim| live(session, claim)) {
-        let node = running
-            .and_then(|claim| claim.record.node.clone())
-            .unwrap_or_default();
-        return Ok(Output {
-            attempt: wanted,
-            node,
-            text,
-            live: true,
-        });
+        let node = running.and_then(|claim| claim.record.node.clone()).unwrap_or_default();
+        return Ok(Output { attempt: wanted, node, text, live: true });
     }
     let nodes = nodes_of(
         &chain,
@@ -131,35 +102,17 @@ pub fn find(
             continue;
         };
         if let Some(text) = noted(session, &node, task.spec.id, wanted)? {
-            return Ok(Output {
-                attempt: wanted,
-                node: node.to_string(),
-                text,
-                live: false,
-            });
+            return Ok(Output { attempt: wanted, node: node.to_string(), text, live: false });
         }
     }
-    let ended = chain
-        .iter()
-        .find(|claim| claim.record.attempts.begun == wanted && claim.result.is_some());
+    let ended = chain.iter().find(|claim| claim.record.attempts.begun == wanted && claim.result.is_some());
     let text = ended.and_then(|claim| session.hub.repo.file_in(claim.id, LOG_FILE));
     let node = nodes.into_iter().next().unwrap_or_default();
-    text.map(|text| Output {
-        attempt: wanted,
-        node,
-        text,
-        live: false,
-    })
-    .ok_or_else(none)
+    text.map(|text| Output { attempt: wanted, node, text, live: false }).ok_or_else(none)
 }
 
 /// The nodes that may have written the attempt's output.
-fn nodes_of(
-    chain: &[Claim],
-    tip: Option<&Claim>,
-    attempt: u32,
-    sealed: Option<String>,
-) -> Vec<String> {
+fn nodes_of(chain: &[Claim], tip: Option<&Claim>, attempt: u32, sealed: Option<String>) -> Vec<String> {
     let mut nodes: Vec<String> = chain
         .iter()
         .chain(tip)
@@ -175,9 +128,7 @@ fn nodes_of(
 fn live(session: &Session, claim: &Claim) -> Option<Vec<u8>> {
     let work_dir = session.work_dir();
     let id = claim.id.to_string();
-    let slot = SlotRecord::list(&work_dir)
-        .into_iter()
-        .find(|slot| slot.claim == id)?;
+    let slot = SlotRecord::list(&work_dir).into_iter().find(|slot| slot.claim == id)?;
     crate::exec::capture::read(&slot.log_dir(&work_dir)).ok()
 }
 
@@ -188,22 +139,13 @@ fn noted(session: &Session, node: &Name, spec: ObjectId, attempt: u32) -> Result
         Ok(there) => there.get(&name).copied(),
         Err(_) => None,
     };
-    let known = || {
-        session
-            .hub
-            .repo
-            .ref_value(&name)
-            .or_else(|| session.hub.repo.ref_value(&Layout::arrival(&name)))
-    };
+    let known =
+        || session.hub.repo.ref_value(&name).or_else(|| session.hub.repo.ref_value(&Layout::arrival(&name)));
     let Some(tip) = there.or_else(known) else {
         return Ok(None);
     };
     let note = session.hub.repo.note(tip, spec).unwrap_or_default();
-    Ok(frames(&note)
-        .into_iter()
-        .rev()
-        .find(|(number, _, _)| *number == attempt)
-        .map(|(_, _, text)| text))
+    Ok(frames(&note).into_iter().rev().find(|(number, _, _)| *number == attempt).map(|(_, _, text)| text))
 }
 
 #[cfg(test)]
@@ -212,31 +154,18 @@ mod tests {
 
     #[test]
     fn frames_read_back_whatever_the_output_holds() {
-        let outputs: [&[u8]; 4] = [
-            b"hello\n",
-            b"",
-            b"== attempt 9 on x: 3 bytes\nabc",
-            b"no newline",
-        ];
+        let outputs: [&[u8]; 4] = [b"hello\n", b"", b"== attempt 9 on x: 3 bytes\nabc", b"no newline"];
         let mut note = Vec::new();
         for (at, output) in outputs.iter().enumerate() {
-            note.extend(
-                format!("== attempt {} on n: {} bytes\n", at + 1, output.len()).into_bytes(),
-            );
+            note.extend(format!("== attempt {} on n: {} bytes\n", at + 1, output.len()).into_bytes());
             note.extend_from_slice(output);
             if !output.ends_with(b"\n") {
                 note.push(b'\n');
             }
         }
-        let read: Vec<(u32, Vec<u8>)> = frames(&note)
-            .into_iter()
-            .map(|(number, _, text)| (number, text))
-            .collect();
-        let expected: Vec<(u32, Vec<u8>)> = outputs
-            .iter()
-            .enumerate()
-            .map(|(at, output)| (at as u32 + 1, output.to_vec()))
-            .collect();
+        let read: Vec<(u32, Vec<u8>)> = frames(&note).into_iter().map(|(number, _, text)| (number, text)).collect();
+        let expected: Vec<(u32, Vec<u8>)> =
+            outputs.iter().enumerate().map(|(at, output)| (at as u32 + 1, output.to_vec())).collect();
         assert_eq!(read, expected);
     }
 }

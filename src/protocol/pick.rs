@@ -30,10 +30,7 @@ pub fn offer(session: &Session, node: &Name, by_hand: bool) -> Offer {
 pub fn candidate(session: &Session, snapshot: &Snapshot, task: &Task) -> Candidate {
     let record = &task.spec.record;
     let executor = executor_of(session, task);
-    let is_shell = session
-        .config
-        .executor(&executor)
-        .is_some_and(|settings| settings.kind == ExecutorKind::Shell);
+    let is_shell = session.config.executor(&executor).is_some_and(|settings| settings.kind == ExecutorKind::Shell);
     let assigned = task.claim_in(Phase::Assigned);
     let may_start = task.state() == crate::task::State::Pending || assigned.is_some();
     Candidate {
@@ -45,9 +42,7 @@ pub fn candidate(session: &Session, snapshot: &Snapshot, task: &Task) -> Candida
         labels: record.labels.clone(),
         executor,
         // Only the spec itself says whether there is something to run; it is read for those few that may start.
-        lacks_run: may_start
-            && is_shell
-            && read_spec(session, task).is_none_or(|spec| spec.run.is_none()),
+        lacks_run: may_start && is_shell && read_spec(session, task).is_none_or(|spec| spec.run.is_none()),
         mode: record.mode,
         depends_on: record
             .depends_on
@@ -59,19 +54,12 @@ pub fn candidate(session: &Session, snapshot: &Snapshot, task: &Task) -> Candida
 
 /// Returns the name of the executor that a task runs on.
 pub fn executor_of(session: &Session, task: &Task) -> String {
-    task.spec
-        .record
-        .executor
-        .clone()
-        .unwrap_or_else(|| session.config.default_executor.clone())
+    task.spec.record.executor.clone().unwrap_or_else(|| session.config.default_executor.clone())
 }
 
 /// Reads a task's spec again from its commit; `None` where it cannot be read.
 pub fn read_spec(session: &Session, task: &Task) -> Option<spec::Spec> {
     let bytes = session.hub.repo.file_in(task.spec.id, FILE)?;
-    let defaults = Defaults {
-        project: task.name().project.clone(),
-        id: Some(task.name().id.to_string()),
-    };
+    let defaults = Defaults { project: task.name().project.clone(), id: Some(task.name().id.to_string()) };
     Some(spec::parse(FILE, &bytes, &defaults).ok()?.spec)
 }

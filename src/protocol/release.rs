@@ -25,8 +25,7 @@ pub fn release(
 ) -> Result<Answer> {
     let before = &claim.record;
     let phase = taken_away(before.attempts, reason, session.config.max_attempts);
-    let mut record =
-        ClaimRecord::following(before, phase, &session.state.instance, session.nonce()?);
+    let mut record = ClaimRecord::following(before, phase, &session.state.instance, session.nonce()?);
     record.reason = Some(reason);
     record.attempts = count(before.attempts, Some(before.phase), phase, Some(reason));
     let mut event = Event::new(phase.as_str(), session.ambient.now());
@@ -38,28 +37,13 @@ pub fn release(
     event.result = work.map(|id| id.to_string());
     let text = format!("{}\n", event.to_line());
     // A failed commit has a result by its format; with nothing made, that is where it started.
-    let result = work.or(if phase == Phase::Failed {
-        before.base.filter(|base| session.hub.repo.has(*base))
-    } else {
-        None
-    });
-    let files = [NewEntry {
-        name: STATUS_FILE,
-        content: text.as_bytes(),
-    }];
+    let result =
+        work.or(if phase == Phase::Failed { before.base.filter(|base| session.hub.repo.has(*base)) } else { None });
+    let files = [NewEntry { name: STATUS_FILE, content: text.as_bytes() }];
     let id = write(session, &record, Some(claim.id), result, &files)?;
-    let mut edits = vec![Edit::new(
-        session.hub.layout.claim(&before.task),
-        Some(claim.id),
-        Some(id),
-    )];
+    let mut edits = vec![Edit::new(session.hub.layout.claim(&before.task), Some(claim.id), Some(id))];
     let additions = [Addition::line(before.spec, &event)];
-    edits.extend(session.hub.add_status(
-        &session.node,
-        &additions,
-        &session.by,
-        &session.ambient,
-    )?);
+    edits.extend(session.hub.add_status(&session.node, &additions, &session.by, &session.ambient)?);
     let answers = session.hub.publish(&edits)?;
     Ok(answers.into_iter().next().unwrap_or(Answer::Unknown))
 }

@@ -38,19 +38,12 @@ pub fn seal(session: &Session, ended: &[Ended]) -> Result<()> {
     for attempt in 0.. {
         session.sync()?;
         let snapshot = session.snapshot()?;
-        let open: Vec<&Ended> = ended
-            .iter()
-            .filter(|ended| is_open(&snapshot, ended))
-            .collect();
+        let open: Vec<&Ended> = ended.iter().filter(|ended| is_open(&snapshot, ended)).collect();
         if open.is_empty() || write_seals(session, &open)? {
             break;
         }
         if attempt == TRIES {
-            return Err(HubError::Busy {
-                name: session.hub.layout.sealed(),
-                tries: TRIES,
-            }
-            .into());
+            return Err(HubError::Busy { name: session.hub.layout.sealed(), tries: TRIES }.into());
         }
     }
     delete_refs(session, ended)
@@ -58,33 +51,21 @@ pub fn seal(session: &Session, ended: &[Ended]) -> Result<()> {
 
 /// Says whether the task still waits for its seal: our claim is the tip, and no seal is there.
 fn is_open(snapshot: &Snapshot, ended: &Ended) -> bool {
-    snapshot
-        .get(&ended.task)
-        .is_some_and(|task| match &task.standing {
-            Standing::Claimed(claim) => claim.id == ended.claim.id,
-            _ => false,
-        })
+    snapshot.get(&ended.task).is_some_and(|task| match &task.standing {
+        Standing::Claimed(claim) => claim.id == ended.claim.id,
+        _ => false,
+    })
 }
 
 /// Writes the seals and this clone's status lines in one push; says whether the seals got through.
 fn write_seals(session: &Session, open: &[&Ended]) -> Result<bool> {
     let mut additions = Vec::new();
     for ended in open {
-        additions.push(Addition::line(
-            ended.claim.record.spec,
-            &seal_line(session, ended),
-        ));
+        additions.push(Addition::line(ended.claim.record.spec, &seal_line(session, ended)));
     }
     let hub = &session.hub;
     let name = hub.layout.sealed();
-    let Some(seals) = hub.add_to_notes(
-        &name,
-        hub.known(&name),
-        &additions,
-        &session.by,
-        &session.ambient,
-    )?
-    else {
+    let Some(seals) = hub.add_to_notes(&name, hub.known(&name), &additions, &session.by, &session.ambient)? else {
         return Ok(true);
     };
     let mut edits = vec![seals];
@@ -97,11 +78,7 @@ fn write_seals(session: &Session, open: &[&Ended]) -> Result<bool> {
 fn seal_line(session: &Session, ended: &Ended) -> Event {
     let record = &ended.claim.record;
     let repo = &session.hub.repo;
-    let work = ended
-        .claim
-        .previous
-        .and_then(|previous| status_of(repo, previous))
-        .unwrap_or_default();
+    let work = ended.claim.previous.and_then(|previous| status_of(repo, previous)).unwrap_or_default();
     let mut seal = Event { ..work };
     seal.v = crate::task::event::VERSION;
     seal.at = ended.claim.at;
@@ -113,9 +90,7 @@ fn seal_line(session: &Session, ended: &Ended) -> Event {
     seal.claim = Some(ended.claim.id.to_string());
     seal.target.clone_from(&ended.target);
     seal.merge_commit = ended.merge_commit.map(|id| id.to_string());
-    seal.reopens = root_of(repo, &ended.claim)
-        .and_then(|root| root.reopens)
-        .map(|id| id.to_string());
+    seal.reopens = root_of(repo, &ended.claim).and_then(|root| root.reopens).map(|id| id.to_string());
     seal
 }
 
@@ -123,19 +98,12 @@ fn seal_line(session: &Session, ended: &Ended) -> Event {
 fn delete_refs(session: &Session, ended: &[Ended]) -> Result<()> {
     let mut edits = Vec::new();
     for ended in ended {
-        edits.push(Edit::new(
-            session.hub.layout.claim(&ended.task),
-            Some(ended.claim.id),
-            None,
-        ));
-        if let (true, Some(branch), Some(result)) = (
-            ended.delete_branch,
-            &ended.claim.record.branch,
-            ended.claim.result,
-        ) {
+        edits.push(Edit::new(session.hub.layout.claim(&ended.task), Some(ended.claim.id), None));
+        if let (true, Some(branch), Some(result)) =
+            (ended.delete_branch, &ended.claim.record.branch, ended.claim.result)
+        {
             let name = Layout::branch_ref(branch);
-            let is_safe =
-                !session.hub.is_embedded() || session.hub.repo.checkout_of(&name)?.is_none();
+            let is_safe = !session.hub.is_embedded() || session.hub.repo.checkout_of(&name)?.is_none();
             if is_safe && branch.starts_with(session.config.branch_prefix.as_str()) {
                 edits.push(Edit::new(name, Some(result), None));
             }
@@ -177,14 +145,9 @@ pub fn finish_half_done(session: &Session, snapshot: &Snapshot) -> Result<Vec<Ta
                     None => super::collect::put_back(session, claim)?,
                 }
             }
-            Standing::Sealed {
-                leftover: Some(claim),
-                ..
-            } => {
+            Standing::Sealed { leftover: Some(claim), .. } => {
                 let name = session.hub.layout.claim(task.name());
-                session
-                    .hub
-                    .publish(&[Edit::new(name, Some(claim.id), None)])?;
+                session.hub.publish(&[Edit::new(name, Some(claim.id), None)])?;
             }
             _ => {}
         }

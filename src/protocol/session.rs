@@ -46,25 +46,14 @@ pub type OptionSettings = Vec<(&'static str, toml::Value, &'static str)>;
 
 impl Session {
     /// Opens the clone that `start` is in.
-    pub fn open(
-        start: &Path,
-        ambient: &Ambient,
-        options: &OptionSettings,
-        cancel: &Cancel,
-    ) -> Result<Self> {
+    pub fn open(start: &Path, ambient: &Ambient, options: &OptionSettings, cancel: &Cancel) -> Result<Self> {
         let repo = Repo::discover(start, ambient)?.with_cancel(cancel.clone());
         let state = LocalState::open(repo.common_dir(), ambient)?;
         // The remote and the target say where the file may be, so they are read without it first.
         let early = load(&repo, ambient, options, None)?.config;
         let place = find_place(&repo, &early)?;
         let deadline = *early.sync_timeout;
-        let mut hub = Hub {
-            repo,
-            place,
-            layout: Layout::default(),
-            target: String::new(),
-            deadline,
-        };
+        let mut hub = Hub { repo, place, layout: Layout::default(), target: String::new(), deadline };
         hub.target = match &early.target {
             Some(target) => target.clone(),
             None => default_target(&hub, &state)?,
@@ -78,25 +67,14 @@ impl Session {
         hub.layout = Layout::new(&config.ref_prefix, &config.branch_prefix);
         let node = match &config.node_name {
             Some(name) => Name::new(NameKind::Node, name)?,
-            None => Name::sanitized(
-                &format!("{}-{}", ambient.host(), &state.clone_id[..4]),
-                "node",
-            ),
+            None => Name::sanitized(&format!("{}-{}", ambient.host(), &state.clone_id[..4]), "node"),
         };
         let project = project_of(&hub, &config)?;
-        let by = hub.repo.identity().unwrap_or_else(|| Identity {
-            name: node.to_string(),
-            email: "node@git-dispatch".to_owned(),
-        });
-        Ok(Self {
-            ambient: ambient.clone(),
-            hub,
-            state,
-            config,
-            node,
-            project,
-            by,
-        })
+        let by = hub
+            .repo
+            .identity()
+            .unwrap_or_else(|| Identity { name: node.to_string(), email: "node@git-dispatch".to_owned() });
+        Ok(Self { ambient: ambient.clone(), hub, state, config, node, project, by })
     }
 
     /// Reads the hub, and refuses one that lost its memory.
@@ -120,8 +98,7 @@ impl Session {
             .filter(|target| *target != self.hub.target && !targets.contains(target))
             .collect();
         if !wanted.is_empty() && !self.hub.is_embedded() {
-            self.hub
-                .sync(&self.state, &self.ambient, &[targets, wanted].concat())?;
+            self.hub.sync(&self.state, &self.ambient, &[targets, wanted].concat())?;
         }
         Ok(synced)
     }
@@ -133,10 +110,7 @@ impl Session {
 
     /// Returns when the mirror was last brought up to date; `None` with the embedded hub, or before the first time.
     pub fn synced_at(&self) -> Result<Option<jiff::Timestamp>> {
-        Ok(self
-            .state
-            .read::<Remembered>("hub.json")?
-            .and_then(|remembered| remembered.synced_at))
+        Ok(self.state.read::<Remembered>("hub.json")?.and_then(|remembered| remembered.synced_at))
     }
 
     /// Draws a nonce.
@@ -153,10 +127,7 @@ impl Session {
         // Two clones of one name must not share slots: the folder's whole path tells them apart.
         let mark = fnv(common.as_os_str().as_encoded_bytes());
         let name = Name::sanitized(&self.hub.repo.folder_name(), "repository");
-        self.ambient
-            .state_home()
-            .join("git-dispatch")
-            .join(format!("{name}-{mark:08x}"))
+        self.ambient.state_home().join("git-dispatch").join(format!("{name}-{mark:08x}"))
     }
 
     /// Resolves a task argument: `<project>/<id>`, or an id or the beginning of one where that is unambiguous.
@@ -166,28 +137,20 @@ impl Session {
             let name = TaskName::parse(given)?;
             return match snapshot.get(&name) {
                 Some(_) => Ok(name),
-                None => Err(unknown_task(
-                    given,
-                    names().map(ToString::to_string).collect(),
-                )),
+                None => Err(unknown_task(given, names().map(ToString::to_string).collect())),
             };
         }
         let exact: Vec<&TaskName> = names().filter(|name| name.id.as_str() == given).collect();
         let own = exact.iter().find(|name| name.project == self.project);
         let found = if exact.is_empty() {
-            names()
-                .filter(|name| !given.is_empty() && name.id.as_str().starts_with(given))
-                .collect()
+            names().filter(|name| !given.is_empty() && name.id.as_str().starts_with(given)).collect()
         } else {
             exact.clone()
         };
         match (found.as_slice(), own) {
             ([one], _) => Ok((*one).clone()),
             (_, Some(own)) => Ok((*own).clone()),
-            ([], _) => Err(unknown_task(
-                given,
-                names().map(|name| name.id.to_string()).collect(),
-            )),
+            ([], _) => Err(unknown_task(given, names().map(|name| name.id.to_string()).collect())),
             (several, _) => Err(Error::AmbiguousTask {
                 given: given.to_owned(),
                 candidates: several.iter().take(10).map(ToString::to_string).collect(),
@@ -201,10 +164,7 @@ fn unknown_task(given: &str, known: Vec<String>) -> Error {
         Some(near) => format!("did you mean `{near}`?"),
         None => "`git dispatch list` shows the tasks".to_owned(),
     };
-    Error::UnknownTask {
-        given: given.to_owned(),
-        help,
-    }
+    Error::UnknownTask { given: given.to_owned(), help }
 }
 
 fn load(
@@ -213,12 +173,9 @@ fn load(
     options: &OptionSettings,
     file: Option<(String, String)>,
 ) -> Result<Loaded> {
-    let environment = ambient
-        .vars()
-        .filter_map(|(name, value)| Some((name.to_str()?, value.to_str()?)));
-    let mut inputs = config::Inputs::default()
-        .with_git_config(repo.config_section("dispatch"))
-        .with_environment(environment);
+    let environment = ambient.vars().filter_map(|(name, value)| Some((name.to_str()?, value.to_str()?)));
+    let mut inputs =
+        config::Inputs::default().with_git_config(repo.config_section("dispatch")).with_environment(environment);
     if let Some((name, text)) = file {
         inputs = inputs.with_file(name, text);
     }
@@ -234,10 +191,7 @@ fn find_place(repo: &Repo, config: &Config) -> Result<Place> {
         Some(name) => Some(name.clone()),
         None => {
             let of_branch = repo.head_branch().and_then(|branch| {
-                repo.config_string(&format!(
-                    "branch.{}.remote",
-                    branch.strip_prefix("refs/heads/")?
-                ))
+                repo.config_string(&format!("branch.{}.remote", branch.strip_prefix("refs/heads/")?))
             });
             let remotes = repo.remote_names();
             of_branch
@@ -255,10 +209,7 @@ fn find_place(repo: &Repo, config: &Config) -> Result<Place> {
     };
     for url in [&remote.url, &remote.push_url] {
         if url.starts_with('-') || url.contains("::") {
-            return Err(Error::BadRemote {
-                name,
-                url: url.clone(),
-            });
+            return Err(Error::BadRemote { name, url: url.clone() });
         }
     }
     Ok(Place::Remote(absolute(repo, remote)))
@@ -283,36 +234,18 @@ fn default_target(hub: &Hub, state: &LocalState) -> Result<String> {
     let Place::Remote(remote) = &hub.place else {
         let exists = |name: &String| hub.repo.ref_value(&Layout::branch_ref(name)).is_some();
         let configured = hub.repo.config_string("init.defaultBranch");
-        let usual = [
-            configured,
-            Some("main".to_owned()),
-            Some("master".to_owned()),
-        ];
-        let head = hub
-            .repo
-            .head_branch()
-            .and_then(|name| Some(name.strip_prefix("refs/heads/")?.to_owned()));
-        return Ok(usual
-            .into_iter()
-            .flatten()
-            .find(exists)
-            .or(head)
-            .unwrap_or_else(fallback));
+        let usual = [configured, Some("main".to_owned()), Some("master".to_owned())];
+        let head = hub.repo.head_branch().and_then(|name| Some(name.strip_prefix("refs/heads/")?.to_owned()));
+        return Ok(usual.into_iter().flatten().find(exists).or(head).unwrap_or_else(fallback));
     };
-    if let Some(head) = hub
-        .repo
-        .symbolic_ref(&format!("refs/remotes/{}/HEAD", remote.name))
-    {
+    if let Some(head) = hub.repo.symbolic_ref(&format!("refs/remotes/{}/HEAD", remote.name)) {
         let prefix = format!("refs/remotes/{}/", remote.name);
         if let Some(branch) = head.strip_prefix(&prefix) {
             return Ok(branch.to_owned());
         }
     }
     let mut remembered: Remembered = state.read("hub.json")?.unwrap_or_default();
-    if let Some(branch) = remembered
-        .default_branch
-        .filter(|_| remembered.url == remote.url)
-    {
+    if let Some(branch) = remembered.default_branch.filter(|_| remembered.url == remote.url) {
         return Ok(branch);
     }
     match hub.repo.remote_head(remote, hub.deadline) {
@@ -334,13 +267,8 @@ fn find_file(hub: &Hub) -> Option<(String, String)> {
         let text = std::fs::read_to_string(work_tree.join(CONFIG_FILE)).ok()?;
         return Some((CONFIG_FILE.to_owned(), text));
     }
-    let text = hub
-        .repo
-        .file_in(hub.target_tip(&hub.target)?, CONFIG_FILE)?;
-    Some((
-        format!("{}:{CONFIG_FILE}", hub.target),
-        String::from_utf8_lossy(&text).into_owned(),
-    ))
+    let text = hub.repo.file_in(hub.target_tip(&hub.target)?, CONFIG_FILE)?;
+    Some((format!("{}:{CONFIG_FILE}", hub.target), String::from_utf8_lossy(&text).into_owned()))
 }
 
 /// Names the project of specs that name none: as configured, else after the remote, else after the folder.
@@ -349,12 +277,7 @@ fn project_of(hub: &Hub, config: &Config) -> Result<Name> {
         return Ok(Name::new(NameKind::Project, project)?);
     }
     let of_url = |url: &str| {
-        let last = url
-            .trim_end_matches('/')
-            .rsplit(['/', ':'])
-            .next()
-            .unwrap_or_default()
-            .to_owned();
+        let last = url.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default().to_owned();
         last.strip_suffix(".git").unwrap_or(&last).to_owned()
     };
     let text = match &hub.place {
@@ -366,7 +289,5 @@ fn project_of(hub: &Hub, config: &Config) -> Result<Name> {
 
 /// A short mark of a path; only to tell folders apart, so any spreading function does.
 fn fnv(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |hash, byte| {
-        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
-    })
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }

@@ -118,12 +118,7 @@ pub fn bounded_error(text: &str) -> String {
 impl Event {
     /// Starts a line for `event` at `at`.
     pub fn new(event: &str, at: Timestamp) -> Self {
-        Self {
-            v: VERSION,
-            at,
-            event: event.to_owned(),
-            ..Self::default()
-        }
+        Self { v: VERSION, at, event: event.to_owned(), ..Self::default() }
     }
 
     /// Returns the line as it is stored, without the newline.
@@ -150,10 +145,7 @@ mod tests {
         let mut event = Event::new("completed", Timestamp::from_second(1_700_000_000).unwrap());
         event.node = Some("a".into());
         event.duration_seconds = Some(1.5);
-        let text = format!(
-            "not json\n{}\n{{\"v\":99,\"event\":\"x\"}}\n\n",
-            event.to_line()
-        );
+        let text = format!("not json\n{}\n{{\"v\":99,\"event\":\"x\"}}\n\n", event.to_line());
         assert_eq!(Event::parse_lines(text.as_bytes()), vec![event]);
     }
 }

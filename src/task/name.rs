@@ -54,9 +54,7 @@ pub enum NameError {
     #[error("`{name}` differs from `{other}` only in letter case")]
     #[diagnostic(
         code(dispatch::name::case_clash),
-        help(
-            "spell it `{other}` if that is meant, else choose a name that differs in more than case"
-        )
+        help("spell it `{other}` if that is meant, else choose a name that differs in more than case")
     )]
     CaseClash {
         /// The name that was asked for.
@@ -69,10 +67,7 @@ pub enum NameError {
 impl NameError {
     /// Builds the error for a text that is no name.
     fn invalid(kind: NameKind, text: &str) -> Self {
-        Self::Invalid {
-            kind,
-            shown: text::excerpt(text, 80),
-        }
+        Self::Invalid { kind, shown: text::excerpt(text, 80) }
     }
 }
 
@@ -85,21 +80,14 @@ pub struct Name(String);
 impl Name {
     /// Takes a text as a name, or says why not.
     pub fn new(kind: NameKind, text: &str) -> Result<Self, NameError> {
-        if is_valid(text) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(NameError::invalid(kind, text))
-        }
+        if is_valid(text) { Ok(Self(text.to_owned())) } else { Err(NameError::invalid(kind, text)) }
     }
 
     /// Makes a name from any text, such as a folder's name: `my proj é` becomes `my-proj`.
     ///
     /// When nothing of the text can be kept, the fallback is treated in the same way, and then `x` is the name.
     pub fn sanitized(text: &str, fallback: &str) -> Self {
-        [text, fallback]
-            .into_iter()
-            .find_map(reduced)
-            .unwrap_or_else(|| Self("x".to_owned()))
+        [text, fallback].into_iter().find_map(reduced).unwrap_or_else(|| Self("x".to_owned()))
     }
 
     /// Returns the name as text.
@@ -146,10 +134,7 @@ impl TaskName {
         let Some((project, id)) = text.split_once('/') else {
             return Err(NameError::invalid(NameKind::Task, text));
         };
-        Ok(Self {
-            project: Name::new(NameKind::Project, project)?,
-            id: Name::new(NameKind::Task, id)?,
-        })
+        Ok(Self { project: Name::new(NameKind::Project, project)?, id: Name::new(NameKind::Task, id)? })
     }
 
     /// Returns the key under which two task names clash: the name in lower case.
@@ -214,9 +199,7 @@ mod tests {
     #[test]
     fn good_names_are_taken_as_they_are() {
         let longest = "a".repeat(64);
-        for text in [
-            "S01", "007", "a", "a.b", "a-b_c.d", "9", "lock", "a.locks", "N", &longest,
-        ] {
+        for text in ["S01", "007", "a", "a.b", "a-b_c.d", "9", "lock", "a.locks", "N", &longest] {
             assert_eq!(Name::new(NameKind::Task, text).unwrap().as_str(), text);
         }
     }
@@ -246,49 +229,24 @@ mod tests {
         ];
         for text in bad {
             let error = Name::new(NameKind::Node, text).unwrap_err();
-            assert_eq!(
-                error.code().unwrap().to_string(),
-                "dispatch::name::invalid",
-                "{text:?}"
-            );
+            assert_eq!(error.code().unwrap().to_string(), "dispatch::name::invalid", "{text:?}");
         }
     }
 
     #[test]
     fn an_error_shows_the_text_escaped_and_cut() {
         let error = Name::new(NameKind::Project, "a\x1b[2J").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "`a\\u{1b}[2J` is not a valid project name"
-        );
+        assert_eq!(error.to_string(), "`a\\u{1b}[2J` is not a valid project name");
         let error = Name::new(NameKind::Task, &"é".repeat(500)).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            format!("`{}…` is not a valid task name", "é".repeat(80))
-        );
-        assert!(
-            error
-                .help()
-                .unwrap()
-                .to_string()
-                .contains("begins with a letter or digit")
-        );
+        assert_eq!(error.to_string(), format!("`{}…` is not a valid task name", "é".repeat(80)));
+        assert!(error.help().unwrap().to_string().contains("begins with a letter or digit"));
     }
 
     #[test]
     fn a_clash_names_both() {
-        let clash = NameError::CaseClash {
-            name: "s1".into(),
-            other: "S1".into(),
-        };
-        assert_eq!(
-            clash.to_string(),
-            "`s1` differs from `S1` only in letter case"
-        );
-        assert_eq!(
-            clash.code().unwrap().to_string(),
-            "dispatch::name::case_clash"
-        );
+        let clash = NameError::CaseClash { name: "s1".into(), other: "S1".into() };
+        assert_eq!(clash.to_string(), "`s1` differs from `S1` only in letter case");
+        assert_eq!(clash.code().unwrap().to_string(), "dispatch::name::case_clash");
         let name = |text| Name::new(NameKind::Task, text).unwrap();
         assert_eq!(name("S1").fold(), name("s1").fold());
         assert_eq!(TaskName::parse("P/S1").unwrap().fold(), "p/s1");
@@ -297,14 +255,8 @@ mod tests {
     #[test]
     fn task_names() {
         let name = TaskName::parse("gem-platform/S01").unwrap();
-        assert_eq!(
-            (name.project.as_str(), name.id.as_str()),
-            ("gem-platform", "S01")
-        );
-        assert_eq!(
-            serde_json::to_string(&name).unwrap(),
-            "\"gem-platform/S01\""
-        );
+        assert_eq!((name.project.as_str(), name.id.as_str()), ("gem-platform", "S01"));
+        assert_eq!(serde_json::to_string(&name).unwrap(), "\"gem-platform/S01\"");
         assert_eq!(format!("{:>18}|", name), "  gem-platform/S01|");
         for text in ["S01", "", "/", "p/", "/S01", "p/a/b", "p /a"] {
             assert!(TaskName::parse(text).is_err(), "{text:?}");

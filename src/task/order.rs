@@ -78,10 +78,7 @@ impl std::fmt::Display for Obstacle {
         match self {
             Self::State(state) => write!(f, "is {state}"),
             Self::AssignedTo(node) => write!(f, "is assigned to {}", super::text::escaped(node)),
-            Self::WaitsFor {
-                task,
-                state: Some(state),
-            } => write!(f, "waits for {task} ({state})"),
+            Self::WaitsFor { task, state: Some(state) } => write!(f, "waits for {task} ({state})"),
             Self::WaitsFor { task, state: None } => {
                 write!(f, "waits for {task}, which is not on the queue")
             }
@@ -105,21 +102,11 @@ pub fn obstacle(task: &Candidate, offer: &Offer) -> Option<Obstacle> {
         (State::Assigned, Some(node)) => return Some(Obstacle::AssignedTo(node.clone())),
         (state, _) => return Some(Obstacle::State(state)),
     }
-    let undone = task
-        .depends_on
-        .iter()
-        .find(|(_, state)| !matches!(state, Some(State::Completed | State::Merged)));
+    let undone = task.depends_on.iter().find(|(_, state)| !matches!(state, Some(State::Completed | State::Merged)));
     if let Some((dependency, state)) = undone {
-        return Some(Obstacle::WaitsFor {
-            task: dependency.clone(),
-            state: *state,
-        });
+        return Some(Obstacle::WaitsFor { task: dependency.clone(), state: *state });
     }
-    if let Some(label) = task
-        .labels
-        .iter()
-        .find(|label| !offer.labels.contains(*label))
-    {
+    if let Some(label) = task.labels.iter().find(|label| !offer.labels.contains(*label)) {
         return Some(Obstacle::Label(label.clone()));
     }
     if !offer.executors.contains(&task.executor) {
@@ -129,14 +116,8 @@ pub fn obstacle(task: &Candidate, offer: &Offer) -> Option<Obstacle> {
 }
 
 /// Chooses the tasks that may start on the node, best first: by priority, then by place in the queue.
-pub fn choose<'a>(
-    tasks: impl IntoIterator<Item = &'a Candidate>,
-    offer: &Offer,
-) -> Vec<&'a Candidate> {
-    let mut chosen: Vec<&Candidate> = tasks
-        .into_iter()
-        .filter(|task| obstacle(task, offer).is_none())
-        .collect();
+pub fn choose<'a>(tasks: impl IntoIterator<Item = &'a Candidate>, offer: &Offer) -> Vec<&'a Candidate> {
+    let mut chosen: Vec<&Candidate> = tasks.into_iter().filter(|task| obstacle(task, offer).is_none()).collect();
     chosen.sort_by_key(|task| (task.priority, task.position));
     chosen
 }
@@ -177,10 +158,7 @@ mod tests {
     fn urgent_first_then_the_queue() {
         let mut tasks: Vec<Candidate> = (0..4).map(candidate).collect();
         tasks[2].priority = 0;
-        let order: Vec<usize> = choose(&tasks, &offer())
-            .iter()
-            .map(|task| task.position)
-            .collect();
+        let order: Vec<usize> = choose(&tasks, &offer()).iter().map(|task| task.position).collect();
         assert_eq!(order, [2, 0, 1, 3]);
     }
 
@@ -193,40 +171,14 @@ mod tests {
             obstacle(&task, &offer())
         };
         assert_eq!(with(&|_| {}), None);
-        assert_eq!(
-            with(&|task| task.state = State::Failed),
-            Some(Obstacle::State(State::Failed))
-        );
-        assert_eq!(
-            with(&|task| task.labels = vec!["gpu".into()]),
-            Some(Obstacle::Label("gpu".into()))
-        );
-        assert_eq!(
-            with(&|task| task.executor = "glm".into()),
-            Some(Obstacle::Executor("glm".into()))
-        );
-        assert_eq!(
-            with(&|task| task.lacks_run = true),
-            Some(Obstacle::NothingToRun)
-        );
-        assert_eq!(
-            with(&|task| task.mode = Mode::Push),
-            Some(Obstacle::OnlyAssigned)
-        );
-        for state in [
-            None,
-            Some(State::Running),
-            Some(State::Failed),
-            Some(State::Cancelled),
-        ] {
-            let waits = Some(Obstacle::WaitsFor {
-                task: dependency.clone(),
-                state,
-            });
-            assert_eq!(
-                with(&|task| task.depends_on = vec![(dependency.clone(), state)]),
-                waits
-            );
+        assert_eq!(with(&|task| task.state = State::Failed), Some(Obstacle::State(State::Failed)));
+        assert_eq!(with(&|task| task.labels = vec!["gpu".into()]), Some(Obstacle::Label("gpu".into())));
+        assert_eq!(with(&|task| task.executor = "glm".into()), Some(Obstacle::Executor("glm".into())));
+        assert_eq!(with(&|task| task.lacks_run = true), Some(Obstacle::NothingToRun));
+        assert_eq!(with(&|task| task.mode = Mode::Push), Some(Obstacle::OnlyAssigned));
+        for state in [None, Some(State::Running), Some(State::Failed), Some(State::Cancelled)] {
+            let waits = Some(Obstacle::WaitsFor { task: dependency.clone(), state });
+            assert_eq!(with(&|task| task.depends_on = vec![(dependency.clone(), state)]), waits);
         }
     }
 
@@ -238,10 +190,7 @@ mod tests {
         task.mode = Mode::Push;
         assert_eq!(obstacle(&task, &offer()), None);
         task.assigned_to = Some("other".into());
-        assert_eq!(
-            obstacle(&task, &offer()),
-            Some(Obstacle::AssignedTo("other".into()))
-        );
+        assert_eq!(obstacle(&task, &offer()), Some(Obstacle::AssignedTo("other".into())));
     }
 
     proptest! {

@@ -155,10 +155,7 @@ words! {
 impl Reason {
     /// Says whether an attempt that ended so counts against `max_attempts` (DESIGN.md 2.3).
     pub const fn is_charged(self) -> bool {
-        matches!(
-            self,
-            Self::Exit | Self::Timeout | Self::Stall | Self::Spawn | Self::Lost | Self::Verify
-        )
+        matches!(self, Self::Exit | Self::Timeout | Self::Stall | Self::Spawn | Self::Lost | Self::Verify)
     }
 }
 

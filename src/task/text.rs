@@ -86,9 +86,7 @@ fn is_deceptive(c: char) -> bool {
 /// Says whether a zero-width joiner glues two emoji, its one use that a reader would miss.
 fn joins_emoji(before: Option<char>, c: char, after: Option<char>) -> bool {
     let pictogram = |c: char| matches!(c, '\u{2190}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}');
-    c == '\u{200d}'
-        && before.is_some_and(|c| pictogram(c) || c == '\u{fe0f}')
-        && after.is_some_and(pictogram)
+    c == '\u{200d}' && before.is_some_and(|c| pictogram(c) || c == '\u{fe0f}') && after.is_some_and(pictogram)
 }
 
 #[cfg(test)]
@@ -101,29 +99,16 @@ mod tests {
     fn what_drives_a_terminal_is_written_out() {
         assert_eq!(escaped("a\x1b[31mb\n\t\r"), "a\\u{1b}[31mb\\n\\t\\r");
         assert_eq!(escaped("\0\x7f\u{9b}"), "\\u{0}\\u{7f}\\u{9b}");
-        assert_eq!(
-            escaped("x\u{202e}y\u{2066}\u{200f}\u{61c}"),
-            "x\\u{202e}y\\u{2066}\\u{200f}\\u{61c}"
-        );
-        assert_eq!(
-            escaped("a\u{200b}b\u{feff}\u{2028}\u{2029}"),
-            "a\\u{200b}b\\u{feff}\\u{2028}\\u{2029}"
-        );
+        assert_eq!(escaped("x\u{202e}y\u{2066}\u{200f}\u{61c}"), "x\\u{202e}y\\u{2066}\\u{200f}\\u{61c}");
+        assert_eq!(escaped("a\u{200b}b\u{feff}\u{2028}\u{2029}"), "a\\u{200b}b\\u{feff}\\u{2028}\\u{2029}");
         assert_eq!(escaped("\u{e0041}"), "\\u{e0041}");
     }
 
     #[test]
     fn what_people_write_stays() {
-        for text in [
-            "打包模式",
-            "naïve",
-            "🚀 ok",
-            "C:\\temp",
-            "“q” 'q' \"q\"",
-            "❤️",
-            "👩\u{200d}💻",
-            "full\u{3000}width",
-        ] {
+        for text in
+            ["打包模式", "naïve", "🚀 ok", "C:\\temp", "“q” 'q' \"q\"", "❤️", "👩\u{200d}💻", "full\u{3000}width"]
+        {
             assert_eq!(escaped(text), text);
         }
         assert_eq!(escaped("a\u{200d}b"), "a\\u{200d}b");
@@ -145,10 +130,7 @@ mod tests {
 
     #[test]
     fn a_mask_keeps_line_ends() {
-        assert_eq!(
-            masked("a\r\nb\tc\rd\x1be\u{85}f\u{202e}"),
-            "a\r\nb\tc?d?e\u{bf}f\u{fffd}"
-        );
+        assert_eq!(masked("a\r\nb\tc\rd\x1be\u{85}f\u{202e}"), "a\r\nb\tc?d?e\u{bf}f\u{fffd}");
     }
 
     proptest! {

@@ -17,11 +17,8 @@ pub fn task(session: &Session, task: &Task) -> Value {
     let about = About::of(&session.hub, task);
     let claim = task.claim();
     let claimed = claim.map(|claim| &claim.record);
-    let is_live =
-        claimed.is_some_and(|claim| matches!(claim.phase, Phase::Running | Phase::Assigned));
-    let until = claimed
-        .filter(|claim| is_live && claim.hold != Some(Hold::Beat))
-        .and_then(|claim| claim.until);
+    let is_live = claimed.is_some_and(|claim| matches!(claim.phase, Phase::Running | Phase::Assigned));
+    let until = claimed.filter(|claim| is_live && claim.hold != Some(Hold::Beat)).and_then(|claim| claim.until);
     let work = &about.work;
     json!({
         "task": task.name(),
@@ -92,15 +89,9 @@ impl About {
                 let work = work.unwrap_or_default();
                 let files = own.as_ref().and_then(|own| own.files.clone());
                 Self {
-                    node: claim
-                        .record
-                        .node
-                        .clone()
-                        .filter(|_| task.state() != State::Pending),
+                    node: claim.record.node.clone().filter(|_| task.state() != State::Pending),
                     claim: Some(claim.id.to_string()),
-                    started_at: work
-                        .started_at
-                        .or((claim.record.phase == Phase::Running).then_some(claim.at)),
+                    started_at: work.started_at.or((claim.record.phase == Phase::Running).then_some(claim.at)),
                     merge_commit: None,
                     conflict_files: files.map(|files| json!(files)),
                     reason: claim.record.reason.map(|reason| reason.to_string()),
@@ -162,9 +153,5 @@ fn place(error: &miette::Report) -> Option<(Option<String>, usize, usize)> {
     let label = error.labels()?.last()?;
     let source = error.source_code()?;
     let contents = source.read_span(label.inner(), 0, 0).ok()?;
-    Some((
-        contents.name().map(str::to_owned),
-        contents.line() + 1,
-        contents.column() + 1,
-    ))
+    Some((contents.name().map(str::to_owned), contents.line() + 1, contents.column() + 1))
 }

@@ -42,11 +42,7 @@ impl Ui {
         let colour = |is_terminal| match global.color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => {
-                is_terminal
-                    && ambient.var("NO_COLOR").is_none()
-                    && ambient.var("TERM") != Some("dumb")
-            }
+            Color::Auto => is_terminal && ambient.var("NO_COLOR").is_none() && ambient.var("TERM") != Some("dumb"),
         };
         Self {
             json: global.json,
@@ -54,27 +50,18 @@ impl Ui {
             verbose: global.verbose,
             out: Theme::new(colour(ambient.stdout_is_terminal)),
             err: Theme::new(colour(ambient.stderr_is_terminal)),
-            width: ambient
-                .stdout_is_terminal
-                .then(|| table::terminal_width(ambient)),
+            width: ambient.stdout_is_terminal.then(|| table::terminal_width(ambient)),
             progress: ambient.stderr_is_terminal && !global.quiet && !global.json,
         }
     }
 
     /// Speaks plainly, before the options are known.
     pub fn plain(ambient: &Ambient, json: bool) -> Self {
-        let global = Global {
-            folders: vec![],
-            json,
-            quiet: false,
-            verbose: false,
-            color: Color::Auto,
-        };
+        let global = Global { folders: vec![], json, quiet: false, verbose: false, color: Color::Auto };
         Self::new(&global, ambient)
     }
 
     /// Prints text of the result. A reader that went away is no error of ours.
-    #[expect(clippy::unused_self, reason = "whoever prints holds the face")]
     pub fn print(&self, text: &str) {
         let _ = std::io::stdout().write_all(text.as_bytes());
     }
@@ -84,9 +71,7 @@ impl Ui {
         if self.width.is_some() {
             let text = String::from_utf8_lossy(bytes);
             for line in text.split_inclusive('\n') {
-                let (line, end) = line
-                    .strip_suffix('\n')
-                    .map_or((line, ""), |line| (line, "\n"));
+                let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
                 self.print(&format!("{}{end}", escaped(line)));
             }
         } else {
@@ -131,21 +116,13 @@ impl Ui {
         match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 let rendered = error.render();
-                let text = if self.out.is_coloured() {
-                    rendered.ansi().to_string()
-                } else {
-                    rendered.to_string()
-                };
+                let text = if self.out.is_coloured() { rendered.ansi().to_string() } else { rendered.to_string() };
                 self.print(&text);
                 Exit::Done
             }
             _ if self.json => {
                 let text = error.render().to_string();
-                let message = text
-                    .lines()
-                    .next()
-                    .unwrap_or_default()
-                    .trim_start_matches("error: ");
+                let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
                 self.document(&json!({"error": {
                     "code": "dispatch::usage::wrong", "message": message, "help": "see `git dispatch -h`",
                     "file": null, "line": null, "column": null,
@@ -154,11 +131,7 @@ impl Ui {
             }
             _ => {
                 let rendered = error.render();
-                let text = if self.err.is_coloured() {
-                    rendered.ansi().to_string()
-                } else {
-                    rendered.to_string()
-                };
+                let text = if self.err.is_coloured() { rendered.ansi().to_string() } else { rendered.to_string() };
                 let _ = std::io::stderr().write_all(text.as_bytes());
                 Exit::Usage
             }

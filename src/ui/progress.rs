@@ -18,11 +18,7 @@ pub struct Progress {
 impl Progress {
     /// Starts showing; `what` stands beside the spinner.
     pub fn start(ui: &Ui, what: &'static str) -> Self {
-        let bar = if ui.progress {
-            ProgressBar::new_spinner()
-        } else {
-            ProgressBar::hidden()
-        };
+        let bar = if ui.progress { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed:.dim}") {
             bar.set_style(style);
         }
@@ -30,10 +26,7 @@ impl Progress {
         if ui.progress {
             bar.enable_steady_tick(Duration::from_millis(120));
         }
-        Self {
-            ui: ui.clone(),
-            bar,
-        }
+        Self { ui: ui.clone(), bar }
     }
 
     /// Changes what stands beside the spinner.
@@ -44,54 +37,22 @@ impl Progress {
     fn line(&self, happened: &Happened) -> String {
         let theme = &self.ui.err;
         match happened {
-            Happened::Started {
-                task,
-                title,
-                attempt,
-            } => {
-                let again = if *attempt > 1 {
-                    format!(" (attempt {attempt})")
-                } else {
-                    String::new()
-                };
-                format!(
-                    "{} {task}{again}: {}",
-                    theme.faint("started  "),
-                    escaped(title)
-                )
+            Happened::Started { task, title, attempt } => {
+                let again = if *attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
+                format!("{} {task}{again}: {}", theme.faint("started  "), escaped(title))
             }
-            Happened::Completed {
-                task,
-                files,
-                lines: (added, removed),
-                took,
-            } => format!(
+            Happened::Completed { task, files, lines: (added, removed), took } => format!(
                 "{} {task}: {files} {}, +{added} −{removed}, {}",
                 theme.good("completed"),
                 if *files == 1 { "file" } else { "files" },
                 seconds(*took)
             ),
-            Happened::Failed {
-                task,
-                reason,
-                error,
-            } => {
-                format!(
-                    "{} {task} ({reason}): {}",
-                    theme.bad("failed   "),
-                    escaped(error)
-                )
+            Happened::Failed { task, reason, error } => {
+                format!("{} {task} ({reason}): {}", theme.bad("failed   "), escaped(error))
             }
             Happened::Fenced { task, why, kept } => {
-                let kept = kept
-                    .as_ref()
-                    .map(|name| format!("; the work is kept at {name}"))
-                    .unwrap_or_default();
-                format!(
-                    "{} {task}: {}{kept}",
-                    theme.warning("fenced   "),
-                    escaped(why)
-                )
+                let kept = kept.as_ref().map(|name| format!("; the work is kept at {name}")).unwrap_or_default();
+                format!("{} {task}: {}{kept}", theme.warning("fenced   "), escaped(why))
             }
             Happened::Waiting { task } => {
                 format!(
@@ -104,10 +65,8 @@ impl Progress {
             }
             Happened::Merged { task } => format!("{} {task}", theme.good("merged   ")),
             Happened::Conflicted { task, files } => {
-                let files: Vec<String> = files
-                    .iter()
-                    .map(|file| format!("{} ({})", escaped(&file.path), escaped(&file.kind)))
-                    .collect();
+                let files: Vec<String> =
+                    files.iter().map(|file| format!("{} ({})", escaped(&file.path), escaped(&file.kind))).collect();
                 format!("{} {task}: {}", theme.bad("conflict "), files.join(", "))
             }
             Happened::Note(text) => format!("{} {}", theme.faint("note     "), escaped(text)),

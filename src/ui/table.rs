@@ -23,19 +23,13 @@ impl Cell {
     /// A cell of untrusted text.
     pub fn text(text: &str) -> Self {
         let plain = escaped(text).to_string();
-        Self {
-            painted: plain.clone(),
-            plain,
-        }
+        Self { painted: plain.clone(), plain }
     }
 
     /// A cell of our own text, painted.
     pub fn painted(text: &str, paint: impl FnOnce(&str) -> String) -> Self {
         let plain = escaped(text).to_string();
-        Self {
-            painted: paint(&plain),
-            plain,
-        }
+        Self { painted: paint(&plain), plain }
     }
 }
 
@@ -106,9 +100,7 @@ fn cut(cell: &Cell, room: usize) -> String {
 
 /// How many columns a text takes on a terminal: ideographs and emoji take two.
 fn columns_of(text: &str) -> usize {
-    text.chars()
-        .map(|character| if is_wide(character) { 2 } else { 1 })
-        .sum()
+    text.chars().map(|character| if is_wide(character) { 2 } else { 1 }).sum()
 }
 
 fn is_wide(character: char) -> bool {
@@ -129,16 +121,10 @@ mod tests {
     #[test]
     fn columns_align_and_the_last_is_cut() {
         let mut table = Table::default();
-        table.push(vec![
-            Cell::text("任务"),
-            Cell::text("a long title that goes on"),
-        ]);
+        table.push(vec![Cell::text("任务"), Cell::text("a long title that goes on")]);
         table.push(vec![Cell::text("abcdef"), Cell::text("x")]);
         assert_eq!(table.render(Some(20)), "任务    a long titl…\nabcdef  x\n");
-        assert_eq!(
-            table.render(None),
-            "任务    a long title that goes on\nabcdef  x\n"
-        );
+        assert_eq!(table.render(None), "任务    a long title that goes on\nabcdef  x\n");
     }
 
     #[test]

@@ -22,11 +22,7 @@ impl Theme {
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.coloured {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.coloured { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
     /// A state, by how much it wants a person.
@@ -69,14 +65,8 @@ impl Theme {
 
 /// Renders an error with its code, place, causes and way out, at a fixed width so that it looks the same everywhere.
 pub fn render(error: &miette::Report, theme: &Theme) -> String {
-    let look = if theme.is_coloured() {
-        GraphicalTheme::unicode()
-    } else {
-        GraphicalTheme::unicode_nocolor()
-    };
-    let handler = GraphicalReportHandler::new_themed(look)
-        .with_width(100)
-        .with_links(false);
+    let look = if theme.is_coloured() { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+    let handler = GraphicalReportHandler::new_themed(look).with_width(100).with_links(false);
     let mut text = String::new();
     if handler.render_report(&mut text, error.as_ref()).is_err() {
         return format!("error: {error}");

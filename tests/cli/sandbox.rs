@@ -54,9 +54,7 @@ impl Sandbox {
 
     /// Makes the same, with these files in the first commit.
     pub(crate) fn with_clones_of(files: &[(&str, &str)], names: &[&str]) -> Sandbox {
-        let sandbox = Sandbox {
-            world: World::new(),
-        };
+        let sandbox = Sandbox { world: World::new() };
         let root = sandbox.repo(".");
         root.git(&["init", "--quiet", "--bare", "hub.git"]);
         let seed = sandbox.first_commit("seed", files);
@@ -64,26 +62,15 @@ impl Sandbox {
         fs::remove_dir_all(seed.path()).unwrap();
         let hub = sandbox.hub().path().display().to_string();
         for name in names {
-            root.git(&[
-                "clone",
-                "--quiet",
-                "-c",
-                &format!("dispatch.node={name}"),
-                &hub,
-                name,
-            ]);
+            root.git(&["clone", "--quiet", "-c", &format!("dispatch.node={name}"), &hub, name]);
         }
         sandbox
     }
 
     /// Makes one repository, `solo`, that has no remote: its own hub.
     pub(crate) fn embedded() -> Sandbox {
-        let sandbox = Sandbox {
-            world: World::new(),
-        };
-        sandbox
-            .first_commit("solo", &FILES)
-            .git(&["config", "dispatch.node", "solo"]);
+        let sandbox = Sandbox { world: World::new() };
+        sandbox.first_commit("solo", &FILES).git(&["config", "dispatch.node", "solo"]);
         sandbox
     }
 
@@ -131,11 +118,7 @@ pub(crate) fn race<T: Send>(n: usize, job: impl Fn(usize) -> T + Sync) -> Vec<T>
         let threads: Vec<_> = (0..n).map(started).collect();
         threads
             .into_iter()
-            .map(|thread| {
-                thread
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect()
     })
 }
@@ -146,10 +129,7 @@ pub(crate) fn eventually(deadline: Duration, mut condition: impl FnMut() -> bool
     let start = Instant::now();
     let mut pause = Duration::from_millis(1);
     while !condition() {
-        assert!(
-            start.elapsed() < deadline,
-            "still not so after {deadline:?}"
-        );
+        assert!(start.elapsed() < deadline, "still not so after {deadline:?}");
         thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(20));
     }

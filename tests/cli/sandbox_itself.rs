@@ -12,51 +12,23 @@ fn clones_share_a_hub_and_see_nothing_of_the_machine() {
     a.write("new/file.txt", "new\n");
     let id = a.commit("Add a file");
     a.git(&["push", "--quiet"]);
-    assert_eq!(
-        b.git(&["ls-remote", "origin", "refs/heads/main"]),
-        format!("{id}\trefs/heads/main")
-    );
-    assert_eq!(
-        sandbox.hub().git(&["ls-tree", "-r", "--name-only", "main"]),
-        "new/file.txt\nonly.txt"
-    );
+    assert_eq!(b.git(&["ls-remote", "origin", "refs/heads/main"]), format!("{id}\trefs/heads/main"));
+    assert_eq!(sandbox.hub().git(&["ls-tree", "-r", "--name-only", "main"]), "new/file.txt\nonly.txt");
     assert_eq!(b.git(&["config", "dispatch.node"]), "b");
 
     let origins = a.git(&["config", "--list", "--show-origin", "--name-only"]);
     let home = sandbox.root().join("home");
-    let foreign =
-        |line: &&str| line.starts_with("file:/") && !line.contains(home.to_str().unwrap());
+    let foreign = |line: &&str| line.starts_with("file:/") && !line.contains(home.to_str().unwrap());
     assert_eq!(origins.lines().find(foreign), None);
     let environment = a.run("env", &[("MINE", "1")], &[]).success().stdout;
-    let allowed = [
-        "PATH",
-        "TMPDIR",
-        "LC_ALL",
-        "TZ",
-        "RUST_BACKTRACE",
-        "MINE",
-        "HOME",
-        "PWD",
-    ];
-    let stray = |name: &&str| {
-        !(name.starts_with("XDG_") || name.starts_with("GIT_C") || allowed.contains(name))
-    };
-    assert_eq!(
-        environment
-            .lines()
-            .filter_map(|line| Some(line.split_once('=')?.0))
-            .find(stray),
-        None
-    );
+    let allowed = ["PATH", "TMPDIR", "LC_ALL", "TZ", "RUST_BACKTRACE", "MINE", "HOME", "PWD"];
+    let stray = |name: &&str| !(name.starts_with("XDG_") || name.starts_with("GIT_C") || allowed.contains(name));
+    assert_eq!(environment.lines().filter_map(|line| Some(line.split_once('=')?.0)).find(stray), None);
 }
 
 #[test]
 fn commits_have_the_same_ids_in_each_sandbox() {
-    let head = || {
-        Sandbox::with_clones(&["a"])
-            .repo("a")
-            .git(&["rev-parse", "HEAD"])
-    };
+    let head = || Sandbox::with_clones(&["a"]).repo("a").git(&["rev-parse", "HEAD"]);
     assert_eq!(head(), head());
     let sandbox = Sandbox::embedded();
     assert_eq!(sandbox.solo().git(&["rev-parse", "HEAD"]), head());
@@ -83,31 +55,13 @@ fn what_a_command_says_can_be_compared() {
 fn the_binary_is_found_by_git() {
     let sandbox = Sandbox::embedded();
     let direct = sandbox.solo().dispatch(&["--version"]).success();
-    assert_eq!(
-        sandbox.solo().git(&["dispatch", "--version"]),
-        direct.stdout.trim_end()
-    );
-    assert_eq!(
-        sandbox
-            .solo()
-            .dispatch_stdin("", &["--version"])
-            .success()
-            .stdout,
-        direct.stdout
-    );
+    assert_eq!(sandbox.solo().git(&["dispatch", "--version"]), direct.stdout.trim_end());
+    assert_eq!(sandbox.solo().dispatch_stdin("", &["--version"]).success().stdout, direct.stdout);
     let (traced, trace) = sandbox.solo().traced(&["--version"]);
     assert_eq!((traced.code, trace.processes()), (0, 0));
-    let spawned = sandbox
-        .solo()
-        .spawn(&["--version"])
-        .wait(PATIENCE)
-        .success();
+    let spawned = sandbox.solo().spawn(&["--version"]).wait(PATIENCE).success();
     assert_eq!(spawned.stdout, direct.stdout);
-    sandbox
-        .solo()
-        .spawn_env(&[("NO_COLOR", "1")], &["--version"])
-        .wait(PATIENCE)
-        .success();
+    sandbox.solo().spawn_env(&[("NO_COLOR", "1")], &["--version"]).wait(PATIENCE).success();
 }
 
 #[test]
@@ -117,18 +71,10 @@ fn git_processes_are_counted() {
     a.commit("Something to push");
     let file = sandbox.root().join("trace");
     let script = "git -c x.y=z status; git -C . push -q; git --git-dir=.git push -q";
-    a.run(
-        "sh",
-        &[("GIT_TRACE2_EVENT", file.to_str().unwrap())],
-        &["-c", script],
-    )
-    .success();
+    a.run("sh", &[("GIT_TRACE2_EVENT", file.to_str().unwrap())], &["-c", script]).success();
     let trace = Trace::read(&file);
     assert_eq!(trace.commands(), ["status", "push", "push"]);
-    assert_eq!(
-        (trace.processes(), trace.count("push"), trace.count("fetch")),
-        (3, 2, 0)
-    );
+    assert_eq!((trace.processes(), trace.count("push"), trace.count("fetch")), (3, 2, 0));
     assert!(trace.nested() > 0, "a push to a path starts a receiver");
     assert_eq!(trace.command_lines()[0], "git -c x.y=z status");
 }
@@ -181,13 +127,8 @@ fn nothing_outlives_its_sandbox() {
     drop((running, sandbox));
     let lives = |id: &str| {
         let state = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        state
-            .rsplit(')')
-            .next()
-            .is_some_and(|rest| !rest.trim().is_empty() && !rest.starts_with(" Z"))
+        state.rsplit(')').next().is_some_and(|rest| !rest.trim().is_empty() && !rest.starts_with(" Z"))
     };
-    eventually(PATIENCE, || {
-        !lives(orphan.trim()) && !lives(&id.to_string())
-    });
+    eventually(PATIENCE, || !lives(orphan.trim()) && !lives(&id.to_string()));
     assert!(!root.exists());
 }

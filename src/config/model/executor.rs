@@ -110,14 +110,9 @@ impl FromStr for Timeout {
             return duration.unless_zero().map(Self::Fixed).ok_or(TimeoutError);
         };
         // `f64` would read "inf", "1e9" and "+3" as well: nobody means those.
-        let plain = !times.is_empty()
-            && times
-                .bytes()
-                .all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let plain = !times.is_empty() && times.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
         match times.parse::<f64>() {
-            Ok(number) if plain && number > 0.0 && number <= 10_000.0 => {
-                Ok(Self::TimesEstimate(number))
-            }
+            Ok(number) if plain && number > 0.0 && number <= 10_000.0 => Ok(Self::TimesEstimate(number)),
             _ => Err(TimeoutError),
         }
     }
@@ -155,10 +150,7 @@ mod tests {
         assert_eq!("2h".parse(), Ok(Timeout::Fixed(Duration::from_secs(7200))));
         assert_eq!("3x".parse(), Ok(Timeout::TimesEstimate(3.0)));
         assert_eq!("1.5x".parse(), Ok(Timeout::TimesEstimate(1.5)));
-        for text in [
-            "", "0s", "x", "0x", "-1x", "infx", "nanx", "1e9x", "3", "3 x", "99999x", ".x",
-            "1.1.1x",
-        ] {
+        for text in ["", "0s", "x", "0x", "-1x", "infx", "nanx", "1e9x", "3", "3 x", "99999x", ".x", "1.1.1x"] {
             assert_eq!(text.parse::<Timeout>(), Err(TimeoutError), "{text:?}");
         }
         for text in ["2h", "90s", "3x", "1.5x"] {

@@ -37,8 +37,7 @@ fn lines() -> impl Strategy<Value = String> {
         "1979-05-27",
         ".",
     ];
-    proptest::collection::vec(proptest::sample::select(pieces.to_vec()), 0..24)
-        .prop_map(|pieces| pieces.concat())
+    proptest::collection::vec(proptest::sample::select(pieces.to_vec()), 0..24).prop_map(|pieces| pieces.concat())
 }
 
 proptest! {

@@ -14,25 +14,14 @@ pub(in crate::exec) fn read(dir: &Path) -> io::Result<Vec<u8>> {
     let mut pieces = load(dir, 0)?;
     // Without a head somebody has removed it; then all that is left is the end.
     let has_head = pieces.first().is_some_and(|piece| piece.start == 0);
-    let mut text = if has_head {
-        pieces.remove(0).bytes
-    } else {
-        Vec::new()
-    };
+    let mut text = if has_head { pieces.remove(0).bytes } else { Vec::new() };
     let head = text.len();
     let (from, tail) = last_run(pieces);
     // The head is full when there is more, so its length is N, and a reader need not be told it.
-    let keep = if has_head {
-        tail.len().min(head)
-    } else {
-        tail.len()
-    };
+    let keep = if has_head { tail.len().min(head) } else { tail.len() };
     let left_out = (from + (tail.len() - keep) as u64).saturating_sub(head as u64);
     if left_out > 0 && keep > 0 {
-        add_line(
-            &mut text,
-            &format!("[git-dispatch: {left_out} bytes left out]"),
-        );
+        add_line(&mut text, &format!("[git-dispatch: {left_out} bytes left out]"));
     }
     text.extend_from_slice(&tail[tail.len() - keep..]);
     Ok(text)
@@ -50,10 +39,7 @@ pub(in crate::exec) fn tail(dir: &Path, n: u64) -> io::Result<Vec<u8>> {
 /// for when what was asked for is no longer kept.
 pub(in crate::exec) fn since(dir: &Path, from: u64) -> io::Result<(u64, Vec<u8>)> {
     let mut run = (from, Vec::new());
-    for piece in load(dir, from)?
-        .into_iter()
-        .filter(|piece| !piece.bytes.is_empty())
-    {
+    for piece in load(dir, from)?.into_iter().filter(|piece| !piece.bytes.is_empty()) {
         let start = piece.start + piece.skipped;
         if run.1.is_empty() {
             run.0 = start;
@@ -83,25 +69,15 @@ impl Piece {
 fn load(dir: &Path, from: u64) -> io::Result<Vec<Piece>> {
     for _ in 0..LOOKS {
         let listed = list(dir)?;
-        let nexts = listed
-            .iter()
-            .skip(1)
-            .map(|(start, _)| *start)
-            .chain([u64::MAX]);
-        let pieces = listed
-            .iter()
-            .zip(nexts)
-            .map(|((start, path), next)| load_piece(*start, path, next, from));
+        let nexts = listed.iter().skip(1).map(|(start, _)| *start).chain([u64::MAX]);
+        let pieces = listed.iter().zip(nexts).map(|((start, path), next)| load_piece(*start, path, next, from));
         match pieces.collect() {
             // The writer has gone on and removed it; there is a newer one.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             other => return other,
         }
     }
-    Err(io::Error::new(
-        io::ErrorKind::TimedOut,
-        "the output grows faster than it can be read",
-    ))
+    Err(io::Error::new(io::ErrorKind::TimedOut, "the output grows faster than it can be read"))
 }
 
 fn load_piece(start: u64, path: &Path, next: u64, from: u64) -> io::Result<Piece> {
@@ -110,13 +86,8 @@ fn load_piece(start: u64, path: &Path, next: u64, from: u64) -> io::Result<Piece
     let skipped = from.saturating_sub(start).min(length);
     file.seek(SeekFrom::Start(skipped))?;
     let mut bytes = Vec::new();
-    file.take((length - skipped).min(MOST))
-        .read_to_end(&mut bytes)?;
-    Ok(Piece {
-        start,
-        bytes,
-        skipped,
-    })
+    file.take((length - skipped).min(MOST)).read_to_end(&mut bytes)?;
+    Ok(Piece { start, bytes, skipped })
 }
 
 /// Joins what stands at the end without a gap; returns where it begins, too.
@@ -163,10 +134,7 @@ mod tests {
     fn says_what_is_left_out_of_the_middle() {
         for (written, expected) in [
             ("abcdefghi", "abcd\n[git-dispatch: 1 bytes left out]\nfghi"),
-            (
-                "abcdefghijklmnopqrstuvwxyz",
-                "abcd\n[git-dispatch: 18 bytes left out]\nwxyz",
-            ),
+            ("abcdefghijklmnopqrstuvwxyz", "abcd\n[git-dispatch: 18 bytes left out]\nwxyz"),
         ] {
             let single: Vec<String> = written.chars().map(String::from).collect();
             let single: Vec<&str> = single.iter().map(String::as_str).collect();
@@ -212,10 +180,6 @@ mod tests {
         let mut kept = b"abcd".to_vec();
         spool.add_complaint(&mut kept);
         assert_eq!(spool.total(), 8);
-        assert!(
-            text(kept).starts_with(
-                "abcd\n[git-dispatch: the output from byte 4 on could not be stored: "
-            )
-        );
+        assert!(text(kept).starts_with("abcd\n[git-dispatch: the output from byte 4 on could not be stored: "));
     }
 }

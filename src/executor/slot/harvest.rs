@@ -22,13 +22,7 @@ pub struct Harvest {
 
 impl Slot {
     /// Commits what is uncommitted under `message`, brings HEAD into `repo` and pins it as `pin`.
-    pub fn harvest(
-        &self,
-        repo: &Repo,
-        setup: &Setup<'_>,
-        message: &str,
-        pin: &str,
-    ) -> Result<Harvest> {
+    pub fn harvest(&self, repo: &Repo, setup: &Setup<'_>, message: &str, pin: &str) -> Result<Harvest> {
         self.disarm(repo, setup)?;
         self.commit_rest(setup, message)?;
         let source = self.clone_dir().join(".git");
@@ -47,30 +41,17 @@ impl Slot {
             &source,
             &spec,
         ];
-        repo.git()
-            .with_setting("core.fsync=committed")
-            .check(&args)?;
+        repo.git().with_setting("core.fsync=committed").check(&args)?;
         let result = repo.ref_value(pin).unwrap_or(setup.base);
-        Ok(Harvest {
-            result,
-            descends: repo.is_ancestor(setup.base, result),
-        })
+        Ok(Harvest { result, descends: repo.is_ancestor(setup.base, result) })
     }
 
     /// Saves the work of an attempt that ended with its node; `None` where there is nothing beyond the base.
-    pub fn save(
-        &self,
-        repo: &Repo,
-        setup: &Setup<'_>,
-        message: &str,
-        pin: &str,
-    ) -> Option<ObjectId> {
+    pub fn save(&self, repo: &Repo, setup: &Setup<'_>, message: &str, pin: &str) -> Option<ObjectId> {
         let harvest = self.harvest(repo, setup, message, pin).ok()?;
         if harvest.result == setup.base || !harvest.descends {
-            let _ = repo.change_refs(
-                &[RefChange::new(pin, Some(harvest.result), None)],
-                "git dispatch: nothing to keep",
-            );
+            let _ = repo
+                .change_refs(&[RefChange::new(pin, Some(harvest.result), None)], "git dispatch: nothing to keep");
             return None;
         }
         Some(harvest.result)
@@ -88,15 +69,7 @@ impl Slot {
             self.git().check(&["reset", "--quiet", "--mixed", &base])?;
             return Ok(());
         }
-        for name in [
-            "hooks",
-            "info",
-            "index.lock",
-            "HEAD.lock",
-            "config.lock",
-            "config.worktree",
-            "commondir",
-        ] {
+        for name in ["hooks", "info", "index.lock", "HEAD.lock", "config.lock", "config.worktree", "commondir"] {
             remove_all(&git_dir.join(name))?;
         }
         let objects = repo.common_dir().join("objects");
@@ -104,8 +77,7 @@ impl Slot {
         let mut text = objects.as_os_str().as_encoded_bytes().to_vec();
         text.push(b'\n');
         remove_all(&alternates)?;
-        fs::create_dir_all(git_dir.join("objects/info"))
-            .map_err(|error| Error::slot(&git_dir, error))?;
+        fs::create_dir_all(git_dir.join("objects/info")).map_err(|error| Error::slot(&git_dir, error))?;
         fs::write(&alternates, text).map_err(|error| Error::slot(&alternates, error))?;
         self.write_config(setup)
     }
@@ -113,11 +85,7 @@ impl Slot {
     fn git_head_is_sound(&self) -> bool {
         let path = self.clone_dir().join(".git/HEAD");
         let is_file = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file());
-        let text = if is_file {
-            fs::read_to_string(&path).unwrap_or_default()
-        } else {
-            String::new()
-        };
+        let text = if is_file { fs::read_to_string(&path).unwrap_or_default() } else { String::new() };
         text.starts_with("ref: refs/") || ObjectId::from_hex(text.trim().as_bytes()).is_ok()
     }
 
@@ -130,10 +98,7 @@ impl Slot {
             let base = setup.base.to_string();
             git.check(&["update-ref", "--no-deref", "HEAD", &base])?;
         }
-        let status = git.run(
-            &["status", "--porcelain=v1", "-z", "--untracked-files=all"],
-            None,
-        )?;
+        let status = git.run(&["status", "--porcelain=v1", "-z", "--untracked-files=all"], None)?;
         if status.is_success() && status.stdout.is_empty() {
             return Ok(());
         }
@@ -148,18 +113,8 @@ impl Slot {
             .with_env("GIT_COMMITTER_NAME", setup.by.name.as_str())
             .with_env("GIT_COMMITTER_EMAIL", setup.by.email.as_str());
         // What is staged may come to nothing (only modes that the file system does not know): no commit then.
-        if !git
-            .run(&["diff", "--cached", "--quiet"], None)?
-            .is_success()
-        {
-            git.check(&[
-                "commit",
-                "--quiet",
-                "--no-verify",
-                "--no-gpg-sign",
-                "-m",
-                message,
-            ])?;
+        if !git.run(&["diff", "--cached", "--quiet"], None)?.is_success() {
+            git.check(&["commit", "--quiet", "--no-verify", "--no-gpg-sign", "-m", message])?;
         }
         Ok(())
     }

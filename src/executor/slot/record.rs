@@ -34,8 +34,7 @@ impl SlotRecord {
         std::fs::create_dir_all(slot.root())?;
         let file = tempfile::NamedTempFile::new_in(slot.root())?;
         std::fs::write(file.path(), text)?;
-        file.persist(slot.root().join(FILE))
-            .map_err(|error| error.error)?;
+        file.persist(slot.root().join(FILE)).map_err(|error| error.error)?;
         Ok(())
     }
 

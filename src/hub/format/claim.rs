@@ -88,20 +88,14 @@ impl ClaimRecord {
         trailers.push("Dispatch-Nonce", &self.nonce);
         trailers.push("Dispatch-Attempt", self.attempts.begun);
         trailers.push("Dispatch-Charged", self.attempts.charged);
-        trailers.push_some(
-            "Dispatch-Mode",
-            (self.mode != Mode::default()).then_some(self.mode),
-        );
+        trailers.push_some("Dispatch-Mode", (self.mode != Mode::default()).then_some(self.mode));
         trailers.push_some("Dispatch-Hold", self.hold);
         trailers.push_some("Dispatch-Until", self.until);
         trailers.push_some("Dispatch-Branch", self.branch.as_ref());
         trailers.push_some("Dispatch-Target-Tip", self.target_tip);
         trailers.push_some("Dispatch-Base", self.base);
         for built_on in &self.built_on {
-            trailers.push(
-                "Dispatch-Built-On",
-                format!("{} {}", built_on.task, built_on.result),
-            );
+            trailers.push("Dispatch-Built-On", format!("{} {}", built_on.task, built_on.result));
         }
         trailers.push_some("Dispatch-Reopens", self.reopens);
         trailers.message(&self.subject())
@@ -125,17 +119,12 @@ impl ClaimRecord {
         let needed = |key| trailers.get(key).ok_or(Unreadable::Missing(key));
         let optional_id = |key| trailers.get(key).map(|text| id(text, key)).transpose();
         Ok(Self {
-            task: TaskName::parse(needed("Dispatch-Task")?)
-                .map_err(|_| Unreadable::Malformed("Dispatch-Task"))?,
+            task: TaskName::parse(needed("Dispatch-Task")?).map_err(|_| Unreadable::Malformed("Dispatch-Task"))?,
             spec: id(needed("Dispatch-Spec")?, "Dispatch-Spec")?,
-            phase: word(&trailers, "Dispatch-Phase")?
-                .ok_or(Unreadable::Missing("Dispatch-Phase"))?,
+            phase: word(&trailers, "Dispatch-Phase")?.ok_or(Unreadable::Missing("Dispatch-Phase"))?,
             reason: word(&trailers, "Dispatch-Reason")?,
             node: trailers.get("Dispatch-Node").map(str::to_owned),
-            instance: trailers
-                .get("Dispatch-Instance")
-                .unwrap_or_default()
-                .to_owned(),
+            instance: trailers.get("Dispatch-Instance").unwrap_or_default().to_owned(),
             nonce: needed("Dispatch-Nonce")?.to_owned(),
             attempts: Attempts {
                 begun: word(&trailers, "Dispatch-Attempt")?.unwrap_or(0),
@@ -147,33 +136,21 @@ impl ClaimRecord {
             branch: trailers.get("Dispatch-Branch").map(str::to_owned),
             target_tip: optional_id("Dispatch-Target-Tip")?,
             base: optional_id("Dispatch-Base")?,
-            built_on: trailers
-                .all("Dispatch-Built-On")
-                .map(built_on)
-                .collect::<Result<_, _>>()?,
+            built_on: trailers.all("Dispatch-Built-On").map(built_on).collect::<Result<_, _>>()?,
             reopens: optional_id("Dispatch-Reopens")?,
         })
     }
 }
 
-fn word<T: std::str::FromStr>(
-    trailers: &Trailers,
-    key: &'static str,
-) -> Result<Option<T>, Unreadable> {
-    trailers
-        .get(key)
-        .map(|text| text.parse().map_err(|_| Unreadable::Malformed(key)))
-        .transpose()
+fn word<T: std::str::FromStr>(trailers: &Trailers, key: &'static str) -> Result<Option<T>, Unreadable> {
+    trailers.get(key).map(|text| text.parse().map_err(|_| Unreadable::Malformed(key))).transpose()
 }
 
 fn built_on(text: &str) -> Result<BuiltOn, Unreadable> {
     const KEY: &str = "Dispatch-Built-On";
     let (task, result) = text.split_once(' ').ok_or(Unreadable::Malformed(KEY))?;
     let task = TaskName::parse(task).map_err(|_| Unreadable::Malformed(KEY))?;
-    Ok(BuiltOn {
-        task,
-        result: id(result, KEY)?,
-    })
+    Ok(BuiltOn { task, result: id(result, KEY)? })
 }
 
 #[cfg(test)]
@@ -191,20 +168,14 @@ mod tests {
             node: Some("gcp-1".into()),
             instance: "7d1e.03".into(),
             nonce: "91bb".into(),
-            attempts: Attempts {
-                begun: 2,
-                charged: 1,
-            },
+            attempts: Attempts { begun: 2, charged: 1 },
             mode: Mode::Pull,
             hold: Some(Hold::Hand),
             until: Some(Timestamp::from_second(1_800_000_000).unwrap()),
             branch: Some("task/gem-platform-S01-gcp-1".into()),
             target_tip: Some(some),
             base: Some(other),
-            built_on: vec![BuiltOn {
-                task: TaskName::parse("gem-platform/S00").unwrap(),
-                result: other,
-            }],
+            built_on: vec![BuiltOn { task: TaskName::parse("gem-platform/S00").unwrap(), result: other }],
             reopens: Some(other),
         }
     }
@@ -212,36 +183,21 @@ mod tests {
     #[test]
     fn every_field_reads_back() {
         let message = full().to_message();
-        assert!(
-            message.starts_with(
-                "running gem-platform/S01 on gcp-1\n\nDispatch-Task: gem-platform/S01\n"
-            )
-        );
+        assert!(message.starts_with("running gem-platform/S01 on gcp-1\n\nDispatch-Task: gem-platform/S01\n"));
         assert_eq!(ClaimRecord::parse(&message), Ok(full()));
     }
 
     #[test]
     fn what_follows_keeps_the_attempt_and_drops_the_hold() {
         let next = ClaimRecord::following(&full(), Phase::Completed, "x.1", "n".into());
-        assert_eq!(
-            (next.attempts, next.base, &next.branch),
-            (full().attempts, full().base, &full().branch)
-        );
+        assert_eq!((next.attempts, next.base, &next.branch), (full().attempts, full().base, &full().branch));
         assert_eq!((next.hold, next.until, next.reopens), (None, None, None));
     }
 
     #[test]
     fn rubbish_is_refused_by_name() {
-        let broken = full()
-            .to_message()
-            .replace("Dispatch-Phase: running", "Dispatch-Phase: dancing");
-        assert_eq!(
-            ClaimRecord::parse(&broken),
-            Err(Unreadable::Malformed("Dispatch-Phase"))
-        );
-        assert_eq!(
-            ClaimRecord::parse("hi\n"),
-            Err(Unreadable::Missing("Dispatch-Task"))
-        );
+        let broken = full().to_message().replace("Dispatch-Phase: running", "Dispatch-Phase: dancing");
+        assert_eq!(ClaimRecord::parse(&broken), Err(Unreadable::Malformed("Dispatch-Phase")));
+        assert_eq!(ClaimRecord::parse("hi\n"), Err(Unreadable::Missing("Dispatch-Task")));
     }
 }

@@ -62,10 +62,7 @@ impl SpecRecord {
     pub fn to_message(&self) -> String {
         let mut trailers = Trailers::default();
         trailers.push("Dispatch-Task", &self.task);
-        trailers.push_some(
-            "Dispatch-Priority",
-            (self.priority != DEFAULT_PRIORITY).then_some(self.priority),
-        );
+        trailers.push_some("Dispatch-Priority", (self.priority != DEFAULT_PRIORITY).then_some(self.priority));
         for task in &self.depends_on {
             trailers.push("Dispatch-Depends-On", task);
         }
@@ -76,14 +73,8 @@ impl SpecRecord {
             trailers.push("Dispatch-Label", label);
         }
         trailers.push_some("Dispatch-Executor", self.executor.as_ref());
-        trailers.push_some(
-            "Dispatch-Mode",
-            (self.mode != Mode::default()).then_some(self.mode),
-        );
-        trailers.push_some(
-            "Dispatch-Estimate",
-            self.estimate_minutes.map(|minutes| format!("{minutes}m")),
-        );
+        trailers.push_some("Dispatch-Mode", (self.mode != Mode::default()).then_some(self.mode));
+        trailers.push_some("Dispatch-Estimate", self.estimate_minutes.map(|minutes| format!("{minutes}m")));
         trailers.push_some("Dispatch-Target", self.target.as_ref());
         trailers.push_some("Dispatch-Repairs", self.repairs.as_ref());
         trailers.push_some("Dispatch-Generation", self.generation);
@@ -94,22 +85,14 @@ impl SpecRecord {
     pub fn parse(message: &str) -> Result<Self, Unreadable> {
         let trailers = Trailers::parse(message);
         check_version(&trailers)?;
-        let task = trailers
-            .get("Dispatch-Task")
-            .ok_or(Unreadable::Missing("Dispatch-Task"))?;
+        let task = trailers.get("Dispatch-Task").ok_or(Unreadable::Missing("Dispatch-Task"))?;
         let task = TaskName::parse(task).map_err(|_| Unreadable::Malformed("Dispatch-Task"))?;
         let subject = message.lines().next().unwrap_or_default();
-        let title = subject
-            .strip_prefix(&format!("{task}:"))
-            .unwrap_or(subject)
-            .trim()
-            .to_owned();
+        let title = subject.strip_prefix(&format!("{task}:")).unwrap_or(subject).trim().to_owned();
         let list = |key| trailers.all(key).map(str::to_owned).collect::<Vec<_>>();
         let depends_on = trailers
             .all("Dispatch-Depends-On")
-            .map(|name| {
-                TaskName::parse(name).map_err(|_| Unreadable::Malformed("Dispatch-Depends-On"))
-            })
+            .map(|name| TaskName::parse(name).map_err(|_| Unreadable::Malformed("Dispatch-Depends-On")))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             title,
@@ -119,9 +102,7 @@ impl SpecRecord {
             labels: list("Dispatch-Label"),
             executor: trailers.get("Dispatch-Executor").map(str::to_owned),
             mode: match trailers.get("Dispatch-Mode") {
-                Some(mode) => mode
-                    .parse()
-                    .map_err(|_| Unreadable::Malformed("Dispatch-Mode"))?,
+                Some(mode) => mode.parse().map_err(|_| Unreadable::Malformed("Dispatch-Mode"))?,
                 None => Mode::default(),
             },
             estimate_minutes: estimate(&trailers)?,
@@ -133,23 +114,13 @@ impl SpecRecord {
     }
 }
 
-fn number<T: std::str::FromStr>(
-    trailers: &Trailers,
-    key: &'static str,
-) -> Result<Option<T>, Unreadable> {
-    trailers
-        .get(key)
-        .map(|text| text.parse().map_err(|_| Unreadable::Malformed(key)))
-        .transpose()
+fn number<T: std::str::FromStr>(trailers: &Trailers, key: &'static str) -> Result<Option<T>, Unreadable> {
+    trailers.get(key).map(|text| text.parse().map_err(|_| Unreadable::Malformed(key))).transpose()
 }
 
 fn estimate(trailers: &Trailers) -> Result<Option<u32>, Unreadable> {
     let malformed = || Unreadable::Malformed("Dispatch-Estimate");
-    let minutes = |text: &str| {
-        text.strip_suffix('m')
-            .and_then(|text| text.parse().ok())
-            .ok_or_else(malformed)
-    };
+    let minutes = |text: &str| text.strip_suffix('m').and_then(|text| text.parse().ok()).ok_or_else(malformed);
     trailers.get("Dispatch-Estimate").map(minutes).transpose()
 }
 
@@ -207,9 +178,6 @@ mod tests {
     fn a_newer_format_is_not_guessed_at() {
         let message = "p/x: t\n\nDispatch-Task: p/x\nDispatch-Format: 99\n";
         assert_eq!(SpecRecord::parse(message), Err(Unreadable::Newer(99)));
-        assert_eq!(
-            SpecRecord::parse("hello"),
-            Err(Unreadable::Missing("Dispatch-Task"))
-        );
+        assert_eq!(SpecRecord::parse("hello"), Err(Unreadable::Missing("Dispatch-Task")));
     }
 }

@@ -12,10 +12,7 @@ impl Trailers {
         let last = message.trim_end().rsplit("\n\n").next().unwrap_or_default();
         let pairs = last.lines().filter_map(|line| {
             let (key, value) = line.split_once(": ")?;
-            let is_key = !key.is_empty()
-                && key
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+            let is_key = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
             is_key.then(|| (key.to_owned(), value.trim().to_owned()))
         });
         Self(pairs.collect())
@@ -28,18 +25,12 @@ impl Trailers {
 
     /// Returns all values of a key, in order.
     pub fn all(&self, key: &str) -> impl Iterator<Item = &str> {
-        self.0
-            .iter()
-            .filter(move |(known, _)| known == key)
-            .map(|(_, value)| value.as_str())
+        self.0.iter().filter(move |(known, _)| known == key).map(|(_, value)| value.as_str())
     }
 
     /// Adds a trailer.
     pub fn push(&mut self, key: &str, value: impl ToString) {
-        self.0.push((
-            key.to_owned(),
-            crate::task::text::one_line(&value.to_string()),
-        ));
+        self.0.push((key.to_owned(), crate::task::text::one_line(&value.to_string())));
     }
 
     /// Adds a trailer unless there is no value.
@@ -67,8 +58,7 @@ mod tests {
 
     #[test]
     fn only_the_last_paragraph_counts() {
-        let trailers =
-            Trailers::parse("a: b\n\nDispatch-Task: p/x\n\nDispatch-Task: p/y\nno trailer\n: z\n");
+        let trailers = Trailers::parse("a: b\n\nDispatch-Task: p/x\n\nDispatch-Task: p/y\nno trailer\n: z\n");
         assert_eq!(trailers.all("Dispatch-Task").collect::<Vec<_>>(), ["p/y"]);
         assert_eq!(trailers.get("a"), None);
     }

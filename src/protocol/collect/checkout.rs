@@ -26,21 +26,13 @@ pub(super) struct Following {
 
 impl Following {
     fn ids(&self) -> Option<(ObjectId, ObjectId)> {
-        Some((
-            ObjectId::from_hex(self.old.as_bytes()).ok()?,
-            ObjectId::from_hex(self.new.as_bytes()).ok()?,
-        ))
+        Some((ObjectId::from_hex(self.old.as_bytes()).ok()?, ObjectId::from_hex(self.new.as_bytes()).ok()?))
     }
 }
 
 /// Looks, before anything is published, whether a checkout of the target can follow to `new`. With the embedded hub
 /// one that cannot is refused: there, moving the branch is the commit point.
-pub(super) fn prepare(
-    session: &Session,
-    target: &str,
-    tip: ObjectId,
-    new: ObjectId,
-) -> Result<Option<Following>> {
+pub(super) fn prepare(session: &Session, target: &str, tip: ObjectId, new: ObjectId) -> Result<Option<Following>> {
     let repo = &session.hub.repo;
     let branch = Layout::branch_ref(target);
     if tip == new {
@@ -53,21 +45,11 @@ pub(super) fn prepare(
         return Ok(None);
     };
     // A local branch with commits of its own is not ours to move; `follow` says so.
-    if repo.is_ancestor(local, new)
-        && !repo.checkout_can_follow(&folder, local, new)?
-        && session.hub.is_embedded()
+    if repo.is_ancestor(local, new) && !repo.checkout_can_follow(&folder, local, new)? && session.hub.is_embedded()
     {
-        return Err(Error::DirtyCheckout {
-            checkout: folder,
-            branch: target.to_owned(),
-        });
+        return Err(Error::DirtyCheckout { checkout: folder, branch: target.to_owned() });
     }
-    let following = Following {
-        folder,
-        branch,
-        old: local.to_string(),
-        new: new.to_string(),
-    };
+    let following = Following { folder, branch, old: local.to_string(), new: new.to_string() };
     session.state.write(NOTE, &following)?;
     Ok(Some(following))
 }
@@ -96,10 +78,7 @@ pub(super) fn resume(session: &Session) -> Result<()> {
     let published = match following.ids() {
         Some((_, new)) => {
             let target = following.branch.trim_start_matches("refs/heads/");
-            session
-                .hub
-                .target_tip(target)
-                .is_some_and(|tip| repo.has(new) && repo.is_ancestor(new, tip))
+            session.hub.target_tip(target).is_some_and(|tip| repo.has(new) && repo.is_ancestor(new, tip))
         }
         None => false,
     };
@@ -116,11 +95,8 @@ fn move_it(session: &Session, following: &Following) -> Result<Option<String>> {
     };
     let name = following.branch.trim_start_matches("refs/heads/");
     let folder = following.folder.display();
-    let by_hand = |why: &str| {
-        Some(format!(
-            "{name} in {folder} {why}; `git -C {folder} pull` brings what was merged"
-        ))
-    };
+    let by_hand =
+        |why: &str| Some(format!("{name} in {folder} {why}; `git -C {folder} pull` brings what was merged"));
     if repo.checkout_of(&following.branch)?.as_ref() != Some(&following.folder) {
         return Ok(None);
     }

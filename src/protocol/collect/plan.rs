@@ -72,17 +72,10 @@ pub(super) fn plan(
     target: &str,
     tip: ObjectId,
 ) -> Result<Plan> {
-    let mut plan = Plan {
-        tip,
-        merges: vec![],
-        conflicts: vec![],
-        stale: vec![],
-        waiting: vec![],
-    };
+    let mut plan = Plan { tip, merges: vec![], conflicts: vec![], stale: vec![], waiting: vec![] };
     for task in in_order(snapshot) {
         let wanted = options.tasks.is_empty() || options.tasks.contains(task.name());
-        let goes_here =
-            options.into.is_some() || target_of(&session.hub, &task.spec.record) == target;
+        let goes_here = options.into.is_some() || target_of(&session.hub, &task.spec.record) == target;
         if wanted && goes_here {
             join(session, snapshot, &mut plan, task, tip)?;
         }
@@ -92,31 +85,18 @@ pub(super) fn plan(
 
 /// Orders the completed tasks: dependencies first, then priority, then queue order.
 fn in_order(snapshot: &Snapshot) -> Vec<&Task> {
-    let mut open: Vec<&Task> = snapshot
-        .tasks
-        .iter()
-        .filter(|task| task.state() == State::Completed)
-        .collect();
+    let mut open: Vec<&Task> = snapshot.tasks.iter().filter(|task| task.state() == State::Completed).collect();
     open.sort_by_key(|task| (task.spec.record.priority, snapshot.position(task.name())));
     let mut waiting: HashSet<&TaskName> = open.iter().map(|task| task.name()).collect();
     let mut dependents: HashMap<&TaskName, usize> = HashMap::new();
     for task in &open {
-        let count = task
-            .spec
-            .record
-            .depends_on
-            .iter()
-            .filter(|name| waiting.contains(name))
-            .count();
+        let count = task.spec.record.depends_on.iter().filter(|name| waiting.contains(name)).count();
         dependents.insert(task.name(), count);
     }
     let mut ordered = Vec::with_capacity(open.len());
     // The best one that nothing open stands before, again and again. Enqueue refuses circles; one that was forced in
     // by other means leaves the loop without a candidate, and its tasks are left where they are.
-    while let Some(at) = open
-        .iter()
-        .position(|task| dependents.get(task.name()) == Some(&0))
-    {
+    while let Some(at) = open.iter().position(|task| dependents.get(task.name()) == Some(&0)) {
         let task = open.remove(at);
         waiting.remove(task.name());
         for other in &open {
@@ -132,87 +112,80 @@ fn in_order(snapshot: &Snapshot) -> Vec<&Task> {
 }
 
 /// Lets one task join the growing tip, or says why not.
-fn join(
-    session: &Session,
-    snapshot: &Snapshot,
-    plan: &mut Plan,
-    task: &Task,
-    start: ObjectId,
-) -> Result<()> {
+fn join(session: &Session, snapshot: &Snapshot, plan: &mut Plan, task: &Task, start: ObjectId) -> Result<()> {
     let repo = &session.hub.repo;
-    let Some((claim, result)) = task
-        .claim_in(Phase::Completed)
-        .and_then(|claim| Some((claim, claim.result?)))
+    let Some((claim, result)) = task.claim_in(Phase::Completed).and_then(|claim| Some((claim, claim.result?)))
     else {
         return Ok(());
     };
     let name = task.name().clone();
-    if let Some(rewritten) = claim
-        .record
-        .target_tip
-        .filter(|seen| !repo.is_ancestor(*seen, start))
-    {
-        let file = ConflictFile {
-            path: rewritten.to_string(),
-            kind: "base_rewritten".to_owned(),
-        };
-        plan.conflicts.push(Conflict {
-            task: name,
-            claim: claim.clone(),
-            files: vec![file],
-        });
+    if let Some(rewritten) = claim.record.target_tip.filter(|seen| !repo.is_ancestor(*seen, start)) {
+        let file = ConflictFile { path: rewritten.to_string(), kind: "base_rewritten".to_owned() };
+        plan.conflicts.push(Conflict { task: name, claim: claim.clone(), files: vec![file] });
         return Ok(());
     }
+    match foundation(session, snapshot, plan, claim) {
+        Foundation::Holds => {}
+        Foundation::MayLand(on) => {
+            let what = format!("{on}, whose work it was built on");
+            plan.waiting.push(Wait { task: name, what });
+            return Ok(());
+        }
+        Foundation::Gone(on) => {
+            let why = format!("it was built on work of {on} that will not land");
+            plan.stale.push((claim.clone(), why));
+            return Ok(());
+        }
+    }
+    if let Some(dependency) = undone(snapshot, plan, task) {
+        plan.waiting.push(Wait { task: name, what: dependency.to_string() });
+        return Ok(());
+    }
+    merge(session, plan, task, claim, result)
+}
+
+/// What became of what a result was built on.
+enum Foundation {
+    /// It is in the growing tip.
+    Holds,
+    /// It is not, and may yet be.
+    MayLand(TaskName),
+    /// It is not, and never will be.
+    Gone(TaskName),
+}
+
+fn foundation(session: &Session, snapshot: &Snapshot, plan: &Plan, claim: &Claim) -> Foundation {
     for built_on in &claim.record.built_on {
-        if repo.is_ancestor(built_on.result, plan.tip) {
+        if session.hub.repo.is_ancestor(built_on.result, plan.tip) {
             continue;
         }
         let dependency = snapshot.get(&built_on.task);
-        if dependency.and_then(base::result_of) == Some(Some(built_on.result))
-            || dependency.is_some_and(|task| task.state() == State::Conflict)
-        {
-            let what = format!("{}, whose work it was built on", built_on.task);
-            plan.waiting.push(Wait { task: name, what });
-        } else {
-            let why = format!(
-                "it was built on work of {} that will not land",
-                built_on.task
-            );
-            plan.stale.push((claim.clone(), why));
-        }
-        return Ok(());
+        let stands = dependency.and_then(base::result_of) == Some(Some(built_on.result));
+        let may_be_mended = dependency.is_some_and(|task| task.state() == State::Conflict);
+        return match stands || may_be_mended {
+            true => Foundation::MayLand(built_on.task.clone()),
+            false => Foundation::Gone(built_on.task.clone()),
+        };
     }
-    if let Some(dependency) = undone(snapshot, plan, task) {
-        plan.waiting.push(Wait {
-            task: name,
-            what: dependency.to_string(),
-        });
-        return Ok(());
-    }
-    let merged = merged_claim(session, claim)?;
+    Foundation::Holds
+}
+
+/// Merges one result onto the growing tip.
+fn merge(session: &Session, plan: &mut Plan, task: &Task, claim: &Claim, result: ObjectId) -> Result<()> {
+    let repo = &session.hub.repo;
+    let name = task.name().clone();
     if repo.is_ancestor(result, plan.tip) {
-        plan.merges.push(Merge {
-            task: name,
-            completed: claim.clone(),
-            merged,
-            commit: None,
-        });
+        let merged = merged_claim(session, claim)?;
+        plan.merges.push(Merge { task: name, completed: claim.clone(), merged, commit: None });
         return Ok(());
     }
     let tree = repo.merge(plan.tip, result)?;
     if !tree.conflicts.is_empty() {
-        let files = tree
-            .conflicts
-            .into_iter()
-            .map(|(path, kind)| ConflictFile { path, kind })
-            .collect();
-        plan.conflicts.push(Conflict {
-            task: name,
-            claim: claim.clone(),
-            files,
-        });
+        let files = tree.conflicts.into_iter().map(|(path, kind)| ConflictFile { path, kind }).collect();
+        plan.conflicts.push(Conflict { task: name, claim: claim.clone(), files });
         return Ok(());
     }
+    let merged = merged_claim(session, claim)?;
     let commit = repo.write_commit(&NewCommit {
         tree: tree.tree,
         parents: &[plan.tip, result],
@@ -221,12 +194,7 @@ fn join(
         at: session.ambient.now(),
     })?;
     plan.tip = commit;
-    plan.merges.push(Merge {
-        task: name,
-        completed: claim.clone(),
-        merged,
-        commit: Some(commit),
-    });
+    plan.merges.push(Merge { task: name, completed: claim.clone(), merged, commit: Some(commit) });
     Ok(())
 }
 
@@ -234,9 +202,7 @@ fn join(
 fn undone<'a>(snapshot: &Snapshot, plan: &Plan, task: &'a Task) -> Option<&'a TaskName> {
     task.spec.record.depends_on.iter().find(|name| {
         let joined = plan.merges.iter().any(|merge| merge.task == **name);
-        let merged = snapshot
-            .get(name)
-            .is_some_and(|task| task.state() == State::Merged);
+        let merged = snapshot.get(name).is_some_and(|task| task.state() == State::Merged);
         !joined && !merged
     })
 }
@@ -249,9 +215,5 @@ fn message(task: &Task, claim: &Claim) -> String {
     trailers.push("Dispatch-Claim", claim.id);
     trailers.push("Dispatch-Attempt", claim.record.attempts.begun);
     trailers.push_some("Dispatch-Node", claim.record.node.as_ref());
-    trailers.message(&format!(
-        "Merge {}: {}",
-        task.name(),
-        task.spec.record.title
-    ))
+    trailers.message(&format!("Merge {}: {}", task.name(), task.spec.record.title))
 }

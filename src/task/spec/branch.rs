@@ -7,11 +7,8 @@ const MAX_LEN: usize = 200;
 
 /// Says whether git takes a text as the name of a branch (git-check-ref-format(1)).
 pub(super) fn is_branch(text: &str) -> bool {
-    let forbidden = |c: char| {
-        c.is_ascii_control() || matches!(c, ' ' | '~' | '^' | ':' | '?' | '*' | '[' | '\\')
-    };
-    let component =
-        |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
+    let forbidden = |c: char| c.is_ascii_control() || matches!(c, ' ' | '~' | '^' | ':' | '?' | '*' | '[' | '\\');
+    let component = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
     text.chars().count() <= MAX_LEN
         && text.split('/').all(component)
         && !text.contains(forbidden)
@@ -31,15 +28,7 @@ mod tests {
 
     #[test]
     fn branches() {
-        for text in [
-            "main",
-            "release/1.2",
-            "a@b",
-            "wip-x",
-            "功能/打包",
-            "a.b",
-            "007",
-        ] {
+        for text in ["main", "release/1.2", "a@b", "wip-x", "功能/打包", "a.b", "007"] {
             assert!(is_branch(text), "{text}");
         }
         let bad = [

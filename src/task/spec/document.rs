@@ -30,52 +30,27 @@ impl<'a> Document<'a> {
         if bytes.len() > MAX_BYTES {
             let start = String::from_utf8_lossy(&bytes[..80]);
             let file = error::source(file_name, &start);
-            return Err(SpecError::TooLarge {
-                bytes: bytes.len(),
-                file,
-                at: SourceSpan::from(0),
-            });
+            return Err(SpecError::TooLarge { bytes: bytes.len(), file, at: SourceSpan::from(0) });
         }
         let text = std::str::from_utf8(bytes).map_err(|cause| {
             // Up to the bad byte, the lossy text has the same offsets.
             let file = error::source(file_name, &String::from_utf8_lossy(bytes));
-            SpecError::NotUtf8 {
-                file,
-                at: SourceSpan::from(cause.valid_up_to()),
-            }
+            SpecError::NotUtf8 { file, at: SourceSpan::from(cause.valid_up_to()) }
         })?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let file = error::source(file_name, text);
         if text.trim().is_empty() {
-            return Err(SpecError::Empty {
-                file,
-                at: SourceSpan::from(0),
-            });
+            return Err(SpecError::Empty { file, at: SourceSpan::from(0) });
         }
         let mut lines = Lines { text, at: 0 };
-        let opening = lines
-            .next()
-            .filter(|line| text[line.clone()].trim_end() == "---");
+        let opening = lines.next().filter(|line| text[line.clone()].trim_end() == "---");
         let Some(opening) = opening else {
-            return Ok(Self {
-                file,
-                text,
-                front: None,
-                body: 0,
-            });
+            return Ok(Self { file, text, front: None, body: 0 });
         };
         let closing = lines.find(|line| matches!(text[line.clone()].trim_end(), "---" | "..."));
         match closing {
-            Some(line) => Ok(Self {
-                file,
-                text,
-                front: Some(0..line.start),
-                body: line.end,
-            }),
-            None => Err(SpecError::Unclosed {
-                file,
-                at: SourceSpan::from((opening.start, "---".len())),
-            }),
+            Some(line) => Ok(Self { file, text, front: Some(0..line.start), body: line.end }),
+            None => Err(SpecError::Unclosed { file, at: SourceSpan::from((opening.start, "---".len())) }),
         }
     }
 
@@ -86,10 +61,7 @@ impl<'a> Document<'a> {
 
     /// Returns what follows the frontmatter, without the blank lines between.
     pub(super) fn body(&self) -> &'a str {
-        let mut lines = Lines {
-            text: self.text,
-            at: self.body,
-        };
+        let mut lines = Lines { text: self.text, at: self.body };
         let start = lines.find(|line| !self.text[line.clone()].trim().is_empty());
         start.map_or("", |line| &self.text[line.start..])
     }
@@ -106,19 +78,11 @@ impl<'a> Document<'a> {
         }
         let mut lines = self.body().lines();
         let fence = lines.next().is_some_and(|line| line.trim() == "---");
-        let key = lines
-            .next()
-            .and_then(|line| line.split_once(':'))
-            .is_some_and(|(key, _)| keys::known(key).is_some());
+        let key =
+            lines.next().and_then(|line| line.split_once(':')).is_some_and(|(key, _)| keys::known(key).is_some());
         if fence && key {
-            let at = SourceSpan::from((
-                self.text.len() - self.body().trim_start().len(),
-                "---".len(),
-            ));
-            warnings.push(Warning::LateFrontmatter {
-                file: self.file.clone(),
-                at,
-            });
+            let at = SourceSpan::from((self.text.len() - self.body().trim_start().len(), "---".len()));
+            warnings.push(Warning::LateFrontmatter { file: self.file.clone(), at });
         }
     }
 }

@@ -15,18 +15,12 @@ pub type Source = Arc<NamedSource<String>>;
 
 /// Makes a file's text fit to be pointed into; byte offsets stay the same.
 pub(super) fn source(file_name: &str, text: &str) -> Source {
-    Arc::new(NamedSource::new(
-        text::escaped(file_name),
-        text::masked(text),
-    ))
+    Arc::new(NamedSource::new(text::escaped(file_name), text::masked(text)))
 }
 
 /// Says why a spec is refused.
 #[derive(Debug, Clone, thiserror::Error, miette::Diagnostic)]
-#[allow(
-    missing_docs,
-    reason = "`file` and `at` are the same in every variant: the file and the place in it"
-)]
+#[allow(missing_docs, reason = "`file` and `at` are the same in every variant: the file and the place in it")]
 pub enum SpecError {
     /// There is nothing in the file but white space.
     #[error("the spec is empty")]
@@ -41,15 +35,10 @@ pub enum SpecError {
         at: SourceSpan,
     },
     /// The file is larger than a spec may be.
-    #[error(
-        "the spec has {bytes} bytes, more than the {} allowed",
-        super::MAX_BYTES
-    )]
+    #[error("the spec has {bytes} bytes, more than the {} allowed", super::MAX_BYTES)]
     #[diagnostic(
         code(dispatch::spec::too_large),
-        help(
-            "a spec is a prompt: commit large material to the repository and name its path in the spec"
-        )
+        help("a spec is a prompt: commit large material to the repository and name its path in the spec")
     )]
     TooLarge {
         /// The file's size.
@@ -61,10 +50,7 @@ pub enum SpecError {
     },
     /// The file is not text in UTF-8.
     #[error("the spec is not UTF-8 text")]
-    #[diagnostic(
-        code(dispatch::spec::not_utf8),
-        help("save the file as UTF-8, or convert it with iconv")
-    )]
+    #[diagnostic(code(dispatch::spec::not_utf8), help("save the file as UTF-8, or convert it with iconv"))]
     NotUtf8 {
         #[source_code]
         file: Source,
@@ -75,9 +61,7 @@ pub enum SpecError {
     #[error("the frontmatter is not closed")]
     #[diagnostic(
         code(dispatch::spec::unclosed),
-        help(
-            "end it with a line `---`; if no frontmatter is meant, put a blank line before this one"
-        )
+        help("end it with a line `---`; if no frontmatter is meant, put a blank line before this one")
     )]
     Unclosed {
         #[source_code]
@@ -100,10 +84,7 @@ pub enum SpecError {
     },
     /// A key is given twice, or under two of its names.
     #[error("`{key}` is given twice")]
-    #[diagnostic(
-        code(dispatch::spec::duplicate_key),
-        help("{note}: keep one of the two")
-    )]
+    #[diagnostic(code(dispatch::spec::duplicate_key), help("{note}: keep one of the two"))]
     DuplicateKey {
         /// The key, escaped.
         key: String,
@@ -189,17 +170,12 @@ pub enum SpecError {
 
 /// Takes the rule from where it is written, so that there is one wording of it.
 fn name_rule(error: &NameError) -> String {
-    miette::Diagnostic::help(error)
-        .map(|help| help.to_string())
-        .unwrap_or_default()
+    miette::Diagnostic::help(error).map(|help| help.to_string()).unwrap_or_default()
 }
 
 /// Says what is accepted in a spec and yet probably not meant.
 #[derive(Debug, Clone, thiserror::Error, miette::Diagnostic)]
-#[allow(
-    missing_docs,
-    reason = "`file` and `at` are the same in every variant: the file and the place in it"
-)]
+#[allow(missing_docs, reason = "`file` and `at` are the same in every variant: the file and the place in it")]
 pub enum Warning {
     /// A key that we do not know.
     #[error("unknown key `{key}`")]
@@ -253,12 +229,6 @@ impl Warning {
             }
             None => "the key is kept and has no effect".to_owned(),
         };
-        Self::UnknownKey {
-            key: text::excerpt(&entry.key, 80),
-            meant,
-            help,
-            file: file.clone(),
-            at: entry.key_at,
-        }
+        Self::UnknownKey { key: text::excerpt(&entry.key, 80), meant, help, file: file.clone(), at: entry.key_at }
     }
 }

@@ -37,35 +37,19 @@ impl<'a> Field<'a> {
             "write `[a, b]`; a text that looks like a number needs quotes when it stands alone",
         );
         let items = match &self.value.node {
-            Node::Scalar {
-                kind: Kind::Null, ..
-            } => return Ok(Vec::new()),
-            Node::Scalar {
-                kind: Kind::Bool | Kind::Text,
-                text,
-            } => vec![Item {
-                text,
-                at: self.value.at,
-            }],
-            Node::Scalar {
-                kind: Kind::Number, ..
-            }
-            | Node::Mapping => return Err(self.wrong(wanted, help)),
+            Node::Scalar { kind: Kind::Null, .. } => return Ok(Vec::new()),
+            Node::Scalar { kind: Kind::Bool | Kind::Text, text } => vec![Item { text, at: self.value.at }],
+            Node::Scalar { kind: Kind::Number, .. } | Node::Mapping => return Err(self.wrong(wanted, help)),
             Node::List(values) => {
                 let item = |value: &'a Value| match &value.node {
-                    Node::Scalar { kind, text } if *kind != Kind::Null => {
-                        Ok(Item { text, at: value.at })
-                    }
+                    Node::Scalar { kind, text } if *kind != Kind::Null => Ok(Item { text, at: value.at }),
                     _ => Err(Field { value, ..*self }.wrong("texts in its list", help)),
                 };
                 values.iter().map(item).collect::<Result<_, _>>()?
             }
         };
         if items.len() > MAX_ITEMS {
-            return Err(self.bad(
-                "has more than 1000 entries",
-                "cut the task in several, or name less",
-            ));
+            return Err(self.bad("has more than 1000 entries", "cut the task in several, or name less"));
         }
         Ok(items)
     }
@@ -82,9 +66,7 @@ impl<'a> Field<'a> {
         help: &'static str,
     ) -> Result<Option<(Kind, &'a str)>, SpecError> {
         match &self.value.node {
-            Node::Scalar {
-                kind: Kind::Null, ..
-            } => Ok(None),
+            Node::Scalar { kind: Kind::Null, .. } => Ok(None),
             Node::Scalar { kind, text } => Ok(Some((*kind, text))),
             Node::List(_) | Node::Mapping => Err(self.wrong(wanted, help)),
         }
@@ -92,54 +74,25 @@ impl<'a> Field<'a> {
 
     pub(super) fn wrong(&self, wanted: &'static str, help: &'static str) -> SpecError {
         let found = match &self.value.node {
-            Node::Scalar {
-                kind: Kind::Null, ..
-            } => "nothing",
-            Node::Scalar {
-                kind: Kind::Bool, ..
-            } => "a yes or no",
-            Node::Scalar {
-                kind: Kind::Number, ..
-            } => "a number",
-            Node::Scalar {
-                kind: Kind::Text, ..
-            } => "a text",
+            Node::Scalar { kind: Kind::Null, .. } => "nothing",
+            Node::Scalar { kind: Kind::Bool, .. } => "a yes or no",
+            Node::Scalar { kind: Kind::Number, .. } => "a number",
+            Node::Scalar { kind: Kind::Text, .. } => "a text",
             Node::List(_) => "a list",
             Node::Mapping => "a mapping",
         };
-        SpecError::WrongType {
-            key: self.key,
-            wanted,
-            found,
-            help,
-            file: self.file.clone(),
-            at: self.value.at,
-        }
+        SpecError::WrongType { key: self.key, wanted, found, help, file: self.file.clone(), at: self.value.at }
     }
 
     pub(super) fn bad_text(&self, value: &str, problem: &str, help: &'static str) -> SpecError {
-        self.bad(
-            format!("is `{}`, which {problem}", text::excerpt(value, 80)),
-            help,
-        )
+        self.bad(format!("is `{}`, which {problem}", text::excerpt(value, 80)), help)
     }
 
     pub(super) fn bad(&self, problem: impl Display, help: &'static str) -> SpecError {
         self.bad_at(self.value.at, problem, help)
     }
 
-    pub(super) fn bad_at(
-        &self,
-        at: SourceSpan,
-        problem: impl Display,
-        help: &'static str,
-    ) -> SpecError {
-        SpecError::BadValue {
-            key: self.key,
-            problem: problem.to_string(),
-            help,
-            file: self.file.clone(),
-            at,
-        }
+    pub(super) fn bad_at(&self, at: SourceSpan, problem: impl Display, help: &'static str) -> SpecError {
+        SpecError::BadValue { key: self.key, problem: problem.to_string(), help, file: self.file.clone(), at }
     }
 }

@@ -24,10 +24,7 @@ pub(super) fn first(body: &str) -> Option<String> {
         } else if let Some(marks) = opens(inner) {
             fence = Some(marks);
             above = None;
-        } else if let Some(title) = marked(inner)
-            .or_else(|| above.filter(|_| underlines(inner)))
-            .and_then(title)
-        {
+        } else if let Some(title) = marked(inner).or_else(|| above.filter(|_| underlines(inner))).and_then(title) {
             return Some(title);
         } else {
             above = Some(inner.trim()).filter(|text| is_paragraph(text));
@@ -60,18 +57,13 @@ fn marked(line: &str) -> Option<&str> {
     }
     let text = text.trim();
     let bare = text.trim_end_matches('#');
-    Some(if bare.is_empty() || bare.ends_with([' ', '\t']) {
-        bare.trim_end()
-    } else {
-        text
-    })
+    Some(if bare.is_empty() || bare.ends_with([' ', '\t']) { bare.trim_end() } else { text })
 }
 
 /// Says whether a line makes a heading of the paragraph above it.
 fn underlines(line: &str) -> bool {
     let line = line.trim_end();
-    !line.is_empty()
-        && (line.chars().all(|c| c == '=') || (line.len() > 1 && line.chars().all(|c| c == '-')))
+    !line.is_empty() && (line.chars().all(|c| c == '=') || (line.len() > 1 && line.chars().all(|c| c == '-')))
 }
 
 /// Says whether a line can be the text of an underlined heading: no list, quote or table.
@@ -117,12 +109,6 @@ mod tests {
         for (body, expected) in cases {
             assert_eq!(first(body).as_deref(), expected, "{body:?}");
         }
-        assert_eq!(
-            first(&format!("# {}", "x".repeat(300)))
-                .unwrap()
-                .chars()
-                .count(),
-            201
-        );
+        assert_eq!(first(&format!("# {}", "x".repeat(300))).unwrap().chars().count(), 201);
     }
 }

@@ -53,10 +53,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
 
 /// Returns the key of this name, and the name as it lives as long as the program.
 pub(super) fn known(name: &str) -> Option<(Key, &'static str)> {
-    NAMES
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|&(known, key)| (key, known))
+    NAMES.iter().find(|(known, _)| *known == name).map(|&(known, key)| (key, known))
 }
 
 /// Returns the known key that an unknown one was probably meant to be.
@@ -66,20 +63,9 @@ pub(super) fn probably_meant(name: &str) -> Option<&'static str> {
         return None;
     }
     let plain = folded(name);
-    let exact = NAMES
-        .iter()
-        .map(|&(known, _)| known)
-        .find(|known| folded(known) == plain);
-    let elsewhere = || {
-        ELSEWHERE
-            .iter()
-            .find(|(theirs, _)| *theirs == plain)
-            .map(|&(_, ours)| ours)
-    };
-    exact
-        .or_else(elsewhere)
-        .or_else(|| nearest(&plain))
-        .or_else(|| beginning(&plain))
+    let exact = NAMES.iter().map(|&(known, _)| known).find(|known| folded(known) == plain);
+    let elsewhere = || ELSEWHERE.iter().find(|(theirs, _)| *theirs == plain).map(|&(_, ours)| ours);
+    exact.or_else(elsewhere).or_else(|| nearest(&plain)).or_else(|| beginning(&plain))
 }
 
 /// Returns the known key within one slip, or two for long ones.
@@ -89,9 +75,7 @@ fn nearest(plain: &str) -> Option<&'static str> {
         3..=5 => 1,
         _ => 2,
     };
-    let distances = NAMES
-        .iter()
-        .map(|&(known, _)| (slips(plain, &folded(known)), known));
+    let distances = NAMES.iter().map(|&(known, _)| (slips(plain, &folded(known)), known));
     distances
         .filter(|&(slips, _)| slips > 0 && slips <= allowed)
         .min_by_key(|&(slips, _)| slips)
@@ -106,10 +90,7 @@ fn beginning(plain: &str) -> Option<&'static str> {
 
 /// Spells a key without what people vary: `dependsOn`, `depends-on`.
 fn folded(name: &str) -> String {
-    name.chars()
-        .filter(|c| !matches!(c, '_' | '-' | ' '))
-        .flat_map(char::to_lowercase)
-        .collect()
+    name.chars().filter(|c| !matches!(c, '_' | '-' | ' ')).flat_map(char::to_lowercase).collect()
 }
 
 /// Counts the characters to insert, delete, replace or swap with their neighbour to get from one word to the other.
@@ -156,18 +137,7 @@ mod tests {
         for (name, meant) in cases {
             assert_eq!(probably_meant(name), Some(meant), "{name}");
         }
-        for name in [
-            "owner",
-            "x",
-            "version",
-            "reviewers",
-            "",
-            "é",
-            "created_at",
-            "status",
-            "author",
-            "2024",
-        ] {
+        for name in ["owner", "x", "version", "reviewers", "", "é", "created_at", "status", "author", "2024"] {
             assert_eq!(probably_meant(name), None, "{name}");
         }
         assert_eq!(probably_meant(&"a".repeat(1 << 20)), None);

@@ -116,35 +116,20 @@ pub fn parse(file_name: &str, bytes: &[u8], defaults: &Defaults) -> Result<Parse
     let fields = Fields::sort(&document.file, &entries, &mut warnings)?;
     let (task, task_id, project) = task_name(&document.file, &fields, defaults)?;
     let (depends_on, depends_at) = dependencies(&fields, &task.project)?;
-    let title = match fields
-        .get(Key::Title)
-        .map_or(Ok(None), |field| field.title())?
-    {
+    let title = match fields.get(Key::Title).map_or(Ok(None), |field| field.title())? {
         Some(title) => title,
         None => heading::first(document.body()).unwrap_or_else(|| task.id.to_string()),
     };
     let spec = Spec {
         title,
-        priority: fields
-            .get(Key::Priority)
-            .map_or(Ok(None), |f| f.priority())?
-            .unwrap_or(DEFAULT_PRIORITY),
+        priority: fields.get(Key::Priority).map_or(Ok(None), |f| f.priority())?.unwrap_or(DEFAULT_PRIORITY),
         depends_on,
-        modifies: fields
-            .get(Key::Modifies)
-            .map_or(Ok(Vec::new()), |f| f.globs())?,
+        modifies: fields.get(Key::Modifies).map_or(Ok(Vec::new()), |f| f.globs())?,
         executor: fields.get(Key::Executor).map_or(Ok(None), |f| f.word())?,
         labels: labels(&fields)?,
-        estimate_minutes: fields
-            .get(Key::EstimatedMinutes)
-            .map_or(Ok(None), |f| f.minutes())?,
-        timeout_minutes: fields
-            .get(Key::TimeoutMinutes)
-            .map_or(Ok(None), |f| f.minutes())?,
-        mode: fields
-            .get(Key::Mode)
-            .map_or(Ok(None), |f| f.mode())?
-            .unwrap_or_default(),
+        estimate_minutes: fields.get(Key::EstimatedMinutes).map_or(Ok(None), |f| f.minutes())?,
+        timeout_minutes: fields.get(Key::TimeoutMinutes).map_or(Ok(None), |f| f.minutes())?,
+        mode: fields.get(Key::Mode).map_or(Ok(None), |f| f.mode())?.unwrap_or_default(),
         target: fields.get(Key::Target).map_or(Ok(None), |f| f.branch())?,
         run: fields.get(Key::Run).map_or(Ok(None), |f| f.command())?,
         body: document.body().to_owned(),
@@ -152,21 +137,9 @@ pub fn parse(file_name: &str, bytes: &[u8], defaults: &Defaults) -> Result<Parse
     };
     document.warn(&mut warnings);
     if spec.body.trim().is_empty() && spec.run.is_none() {
-        warnings.push(Warning::NoBody {
-            file: document.file.clone(),
-            at: document.end(),
-        });
+        warnings.push(Warning::NoBody { file: document.file.clone(), at: document.end() });
     }
-    Ok(Parsed {
-        spec,
-        warnings,
-        places: Places {
-            file: document.file,
-            task_id,
-            project,
-            depends_on: depends_at,
-        },
-    })
+    Ok(Parsed { spec, warnings, places: Places { file: document.file, task_id, project, depends_on: depends_at } })
 }
 
 /// The entries that we know, each at most once.
@@ -174,27 +147,14 @@ struct Fields<'a>(BTreeMap<Key, Field<'a>>);
 
 impl<'a> Fields<'a> {
     /// Sorts entries by what they mean; unknown ones become warnings.
-    fn sort(
-        file: &'a Source,
-        entries: &'a [Entry],
-        warnings: &mut Vec<Warning>,
-    ) -> Result<Self, SpecError> {
+    fn sort(file: &'a Source, entries: &'a [Entry], warnings: &mut Vec<Warning>) -> Result<Self, SpecError> {
         let mut known = BTreeMap::<Key, Field<'a>>::new();
         for entry in entries {
             let Some((key, name)) = keys::known(&entry.key) else {
-                warnings.push(Warning::unknown_key(
-                    file,
-                    entry,
-                    keys::probably_meant(&entry.key),
-                ));
+                warnings.push(Warning::unknown_key(file, entry, keys::probably_meant(&entry.key)));
                 continue;
             };
-            let field = Field {
-                file,
-                key: name,
-                key_at: entry.key_at,
-                value: &entry.value,
-            };
+            let field = Field { file, key: name, key_at: entry.key_at, value: &entry.value };
             if let Some(first) = known.insert(key, field) {
                 return Err(SpecError::DuplicateKey {
                     key: name.to_owned(),
@@ -228,10 +188,7 @@ fn task_name(
         return Ok((TaskName { project, id }, Some(at), project_at));
     }
     let Some(stem) = &defaults.id else {
-        return Err(SpecError::NoId {
-            file: file.clone(),
-            at: SourceSpan::from(0),
-        });
+        return Err(SpecError::NoId { file: file.clone(), at: SourceSpan::from(0) });
     };
     let id = Name::new(NameKind::Task, stem).map_err(|error| SpecError::FileName {
         error,
@@ -242,10 +199,7 @@ fn task_name(
 }
 
 /// Reads the dependencies with their places; one without `/` is in the spec's own project.
-fn dependencies(
-    fields: &Fields<'_>,
-    project: &Name,
-) -> Result<(Vec<TaskName>, Vec<SourceSpan>), SpecError> {
+fn dependencies(fields: &Fields<'_>, project: &Name) -> Result<(Vec<TaskName>, Vec<SourceSpan>), SpecError> {
     let (mut names, mut places) = (Vec::new(), Vec::new());
     let Some(field) = fields.get(Key::DependsOn) else {
         return Ok((names, places));
@@ -254,16 +208,9 @@ fn dependencies(
         let name = if text.contains('/') {
             TaskName::parse(text)
         } else {
-            Name::new(NameKind::Task, text).map(|id| TaskName {
-                project: project.clone(),
-                id,
-            })
+            Name::new(NameKind::Task, text).map(|id| TaskName { project: project.clone(), id })
         };
-        let name = name.map_err(|error| SpecError::Name {
-            error,
-            file: field.file.clone(),
-            at,
-        })?;
+        let name = name.map_err(|error| SpecError::Name { error, file: field.file.clone(), at })?;
         if !names.contains(&name) {
             names.push(name);
             places.push(at);
@@ -274,12 +221,8 @@ fn dependencies(
 
 /// Reads the labels, with the one that has a key of its own.
 fn labels(fields: &Fields<'_>) -> Result<Vec<String>, SpecError> {
-    let mut labels = fields
-        .get(Key::Labels)
-        .map_or(Ok(Vec::new()), |field| field.words())?;
-    let needed = fields
-        .get(Key::NeedsClaudeCode)
-        .map_or(Ok(None), |field| field.flag())?;
+    let mut labels = fields.get(Key::Labels).map_or(Ok(Vec::new()), |field| field.words())?;
+    let needed = fields.get(Key::NeedsClaudeCode).map_or(Ok(None), |field| field.flag())?;
     if needed == Some(true) && !labels.iter().any(|label| label == CLAUDE_CODE_LABEL) {
         labels.push(CLAUDE_CODE_LABEL.to_owned());
     }

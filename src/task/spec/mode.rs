@@ -53,9 +53,7 @@ impl FromStr for Mode {
             "undecided" => Ok(Self::Undecided),
             "push" | "ssh_cli" => Ok(Self::Push),
             "pull" | "http_pull" => Ok(Self::Pull),
-            _ => Err(UnknownMode {
-                shown: text::excerpt(word, 80),
-            }),
+            _ => Err(UnknownMode { shown: text::excerpt(word, 80) }),
         }
     }
 }
@@ -68,9 +66,7 @@ impl Serialize for Mode {
 
 impl<'de> Deserialize<'de> for Mode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
@@ -90,10 +86,7 @@ mod tests {
         ] {
             assert_eq!(word.parse(), Ok(mode), "{word}");
             assert_eq!(mode.to_string().parse(), Ok(mode));
-            assert_eq!(
-                serde_json::from_str::<Mode>(&serde_json::to_string(&mode).unwrap()).unwrap(),
-                mode
-            );
+            assert_eq!(serde_json::from_str::<Mode>(&serde_json::to_string(&mode).unwrap()).unwrap(), mode);
         }
         assert_eq!(Mode::default(), Mode::Undecided);
         assert_eq!(

@@ -7,10 +7,7 @@ use super::*;
 
 /// The defaults of every test: project `here`, a file `file-1.md`.
 pub(super) fn defaults() -> Defaults {
-    Defaults {
-        project: Name::new(NameKind::Project, "here").unwrap(),
-        id: Some("file-1".to_owned()),
-    }
+    Defaults { project: Name::new(NameKind::Project, "here").unwrap(), id: Some("file-1".to_owned()) }
 }
 
 fn accepted(text: &str) -> Parsed {
@@ -25,10 +22,7 @@ fn line(line: &str) -> Spec {
 
 /// Makes task names of texts.
 pub(super) fn tasks(names: &[&str]) -> Vec<TaskName> {
-    names
-        .iter()
-        .map(|name| TaskName::parse(name).unwrap())
-        .collect()
+    names.iter().map(|name| TaskName::parse(name).unwrap()).collect()
 }
 
 fn at(text: &str, span: SourceSpan) -> &str {
@@ -37,11 +31,7 @@ fn at(text: &str, span: SourceSpan) -> &str {
 
 #[test]
 fn a_bare_body_takes_every_default() {
-    let Parsed {
-        spec,
-        warnings,
-        places,
-    } = accepted("Do it.\n");
+    let Parsed { spec, warnings, places } = accepted("Do it.\n");
     let expected = Spec {
         task: TaskName::parse("here/file-1").unwrap(),
         title: "file-1".into(),
@@ -80,19 +70,10 @@ fn text_keys_take_a_scalar_as_it_is_written() {
         "99999999999999999999999",
     ] {
         assert_eq!(line(&format!("task_id: {id}")).task.id.as_str(), id);
-        assert_eq!(
-            line(&format!("id: \"{id}\"  # as text")).task.id.as_str(),
-            id
-        );
-        assert_eq!(
-            line(&format!("executor: {id}")).executor.as_deref(),
-            Some(id)
-        );
+        assert_eq!(line(&format!("id: \"{id}\"  # as text")).task.id.as_str(), id);
+        assert_eq!(line(&format!("executor: {id}")).executor.as_deref(), Some(id));
         assert_eq!(line(&format!("labels: [{id}]")).labels, [id]);
-        assert_eq!(
-            line(&format!("depends_on:\n- {id}")).depends_on,
-            tasks(&[&format!("here/{id}")])
-        );
+        assert_eq!(line(&format!("depends_on:\n- {id}")).depends_on, tasks(&[&format!("here/{id}")]));
     }
     assert_eq!(line("title: .inf").title, ".inf");
     assert_eq!(line("title: 1e999").title, "1e999");
@@ -131,65 +112,34 @@ fn dependencies_belong_to_the_own_project() {
     let text = "---\ndepends_on: [A, other/B, p/A, A]\nproject: p\nid: X\n---\nbody";
     let Parsed { spec, places, .. } = accepted(text);
     assert_eq!(spec.depends_on, tasks(&["p/A", "other/B"]));
-    assert_eq!(
-        places
-            .depends_on
-            .iter()
-            .map(|&span| at(text, span))
-            .collect::<Vec<_>>(),
-        ["A", "other/B"]
-    );
+    assert_eq!(places.depends_on.iter().map(|&span| at(text, span)).collect::<Vec<_>>(), ["A", "other/B"]);
     assert_eq!(at(text, places.project.unwrap()), "p");
     assert_eq!(at(text, places.task_id.unwrap()), "X");
 }
 
 #[test]
 fn priorities() {
-    let cases = [
-        ("0", 0),
-        ("1", 1),
-        ("255", 255),
-        ("\"3\"", 3),
-        ("critical", 0),
-        ("High", 1),
-        ("default", 2),
-        ("low", 3),
-    ];
+    let cases =
+        [("0", 0), ("1", 1), ("255", 255), ("\"3\"", 3), ("critical", 0), ("High", 1), ("default", 2), ("low", 3)];
     for (word, priority) in cases {
-        assert_eq!(
-            line(&format!("priority: {word}")).priority,
-            priority,
-            "{word}"
-        );
+        assert_eq!(line(&format!("priority: {word}")).priority, priority, "{word}");
     }
 }
 
 #[test]
 fn minutes_modes_and_flags() {
     let spec = line("estimated_minutes: 45\ntimeout_minutes: \"90\"");
-    assert_eq!(
-        (spec.estimate_minutes, spec.timeout_minutes),
-        (Some(45), Some(90))
-    );
-    for (word, mode) in [
-        ("push", Mode::Push),
-        ("ssh_cli", Mode::Push),
-        ("pull", Mode::Pull),
-        ("http_pull", Mode::Pull),
-    ] {
+    assert_eq!((spec.estimate_minutes, spec.timeout_minutes), (Some(45), Some(90)));
+    for (word, mode) in
+        [("push", Mode::Push), ("ssh_cli", Mode::Push), ("pull", Mode::Pull), ("http_pull", Mode::Pull)]
+    {
         assert_eq!(line(&format!("mode: {word}")).mode, mode);
         assert_eq!(line(&format!("execution_mode: {word}")).mode, mode);
     }
     for yes in ["true", "yes", "on", "True"] {
-        assert_eq!(
-            line(&format!("needs_claude_code: {yes}\nlabels: x")).labels,
-            ["x", "claude-code"]
-        );
+        assert_eq!(line(&format!("needs_claude_code: {yes}\nlabels: x")).labels, ["x", "claude-code"]);
     }
-    assert_eq!(
-        line("needs_claude_code: true\nlabels: [claude-code]").labels,
-        ["claude-code"]
-    );
+    assert_eq!(line("needs_claude_code: true\nlabels: [claude-code]").labels, ["claude-code"]);
     assert!(line("needs_claude_code: no").labels.is_empty());
 }
 
@@ -197,10 +147,7 @@ fn minutes_modes_and_flags() {
 fn a_title_is_one_line_and_may_come_from_a_heading() {
     assert_eq!(line("title: >\n  two\n  lines").title, "two lines");
     assert_eq!(line("title: \"a\\n b\\x1b[2J\"").title, "a b\u{1b}[2J");
-    assert_eq!(
-        accepted("intro\n```\n# no\n```\n## Yes\n").spec.title,
-        "Yes"
-    );
+    assert_eq!(accepted("intro\n```\n# no\n```\n## Yes\n").spec.title, "Yes");
     assert_eq!(accepted("---\ntitle: T\n---\n# H\n").spec.title, "T");
     assert_eq!(accepted("---\nid: X\n---\nno heading\n").spec.title, "X");
 }
@@ -208,45 +155,19 @@ fn a_title_is_one_line_and_may_come_from_a_heading() {
 #[test]
 fn the_form_of_the_file_is_taken_as_it_comes() {
     let plain = accepted("---\nid: A\nlabels: [x]\n---\nbody\n").spec;
-    assert_eq!(
-        accepted("\u{feff}---\nid: A\nlabels: [x]\n---\nbody\n").spec,
-        plain
-    );
-    assert_eq!(
-        accepted("---  \nid: A\nlabels: [x]\n---\t\n\n\nbody\n").spec,
-        plain
-    );
+    assert_eq!(accepted("\u{feff}---\nid: A\nlabels: [x]\n---\nbody\n").spec, plain);
+    assert_eq!(accepted("---  \nid: A\nlabels: [x]\n---\t\n\n\nbody\n").spec, plain);
     assert_eq!(accepted("---\nid: A\nlabels: [x]\n...\nbody\n").spec, plain);
     let crlf = accepted("---\r\nid: A\r\nlabels: [x]\r\n---\r\nbody\r\n").spec;
-    assert_eq!(
-        (crlf.task, crlf.labels, crlf.body.as_str()),
-        (plain.task, plain.labels, "body\r\n")
-    );
-    assert_eq!(
-        accepted("text\n```\n---\nid: B\n---\n```\n")
-            .spec
-            .task
-            .id
-            .as_str(),
-        "file-1"
-    );
+    assert_eq!((crlf.task, crlf.labels, crlf.body.as_str()), (plain.task, plain.labels, "body\r\n"));
+    assert_eq!(accepted("text\n```\n---\nid: B\n---\n```\n").spec.task.id.as_str(), "file-1");
     assert_eq!(accepted("---\n---\nbody").spec.body, "body");
     assert_eq!(
-        accepted("---\nrun: |\n  cat <<X\n  ---\n  X\n---\nbody")
-            .spec
-            .run
-            .as_deref(),
+        accepted("---\nrun: |\n  cat <<X\n  ---\n  X\n---\nbody").spec.run.as_deref(),
         Some("cat <<X\n---\nX")
     );
     assert_eq!(accepted("----\nbody").spec.body, "----\nbody");
-    assert_eq!(
-        accepted("---\nx: &a {q: [1, {z: 2}]}\ny: {<<: *a}\nid: A\n---\nb")
-            .spec
-            .task
-            .id
-            .as_str(),
-        "A"
-    );
+    assert_eq!(accepted("---\nx: &a {q: [1, {z: 2}]}\ny: {<<: *a}\nid: A\n---\nb").spec.task.id.as_str(), "A");
 }
 
 #[test]
@@ -256,35 +177,15 @@ fn what_is_odd_is_warned_of() {
     let seen: Vec<_> = parsed.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         seen,
-        [
-            "unknown key `depend_on`",
-            "unknown key `owner`",
-            "unknown key `a\\u{1b}`",
-            "unknown key `5`"
-        ]
+        ["unknown key `depend_on`", "unknown key `owner`", "unknown key `a\\u{1b}`", "unknown key `5`"]
     );
-    let Warning::UnknownKey {
-        meant, at: span, ..
-    } = &parsed.warnings[0]
-    else {
-        panic!("{:?}", parsed.warnings)
-    };
+    let Warning::UnknownKey { meant, at: span, .. } = &parsed.warnings[0] else { panic!("{:?}", parsed.warnings) };
     assert_eq!((*meant, at(text, *span)), (Some("depends_on"), "depend_on"));
     assert!(parsed.spec.depends_on.is_empty());
-    assert!(matches!(
-        accepted("---\nid: A\n---\n\n").warnings[..],
-        [Warning::NoBody { .. }]
-    ));
+    assert!(matches!(accepted("---\nid: A\n---\n\n").warnings[..], [Warning::NoBody { .. }]));
     assert!(accepted("---\nid: A\nrun: make\n---\n").warnings.is_empty());
-    assert!(matches!(
-        accepted("\n---\nid: A\n---\nx").warnings[..],
-        [Warning::LateFrontmatter { .. }]
-    ));
-    assert!(
-        accepted("\n---\nNo: frontmatter\n---\nx")
-            .warnings
-            .is_empty()
-    );
+    assert!(matches!(accepted("\n---\nid: A\n---\nx").warnings[..], [Warning::LateFrontmatter { .. }]));
+    assert!(accepted("\n---\nNo: frontmatter\n---\nx").warnings.is_empty());
 }
 
 proptest! {

@@ -26,36 +26,23 @@ impl Field<'_> {
     pub(super) fn name(&self, kind: NameKind) -> Result<Option<(Name, SourceSpan)>, SpecError> {
         let (text, at) = match &self.value.node {
             // An empty value has no place of its own.
-            Node::Scalar {
-                kind: Kind::Null,
-                text,
-            } if text.is_empty() => ("", self.key_at),
+            Node::Scalar { kind: Kind::Null, text } if text.is_empty() => ("", self.key_at),
             _ => match self.text()? {
                 Some(text) => (text, self.value.at),
                 None => return Ok(None),
             },
         };
-        let name = Name::new(kind, text).map_err(|error| SpecError::Name {
-            error,
-            file: self.file.clone(),
-            at,
-        })?;
+        let name = Name::new(kind, text).map_err(|error| SpecError::Name { error, file: self.file.clone(), at })?;
         Ok(Some((name, at)))
     }
 
     /// Reads a title as one line; what is empty counts as not given.
     pub(super) fn title(&self) -> Result<Option<String>, SpecError> {
-        let title = self
-            .text()?
-            .unwrap_or_default()
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .join(" ");
+        let title = self.text()?.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
         if title.chars().count() > MAX_TITLE {
-            return Err(self.bad(
-                "is longer than 500 characters",
-                "a title is one line; the body has room for the rest",
-            ));
+            return Err(
+                self.bad("is longer than 500 characters", "a title is one line; the body has room for the rest")
+            );
         }
         Ok(Some(title).filter(|title| !title.is_empty()))
     }
@@ -74,19 +61,13 @@ impl Field<'_> {
             "high" => Ok(Some(1)),
             "default" => Ok(Some(2)),
             "low" => Ok(Some(3)),
-            number => number
-                .parse()
-                .map(Some)
-                .map_err(|_| self.bad_text(text, "is no priority", help)),
+            number => number.parse().map(Some).map_err(|_| self.bad_text(text, "is no priority", help)),
         }
     }
 
     /// Reads a number of minutes, from 1.
     pub(super) fn minutes(&self) -> Result<Option<u32>, SpecError> {
-        let (wanted, help) = (
-            "a number of minutes",
-            "write a whole number of minutes, from 1 to 527040 (a year)",
-        );
+        let (wanted, help) = ("a number of minutes", "write a whole number of minutes, from 1 to 527040 (a year)");
         let Some((kind, text)) = self.scalar(wanted, help)? else {
             return Ok(None);
         };
@@ -116,19 +97,14 @@ impl Field<'_> {
         let Some(text) = self.text()? else {
             return Ok(None);
         };
-        text.parse()
-            .map(Some)
-            .map_err(|_| self.bad_text(text, "is no mode", help))
+        text.parse().map(Some).map_err(|_| self.bad_text(text, "is no mode", help))
     }
 
     /// Reads a command: any text without NUL, which no process can be given.
     pub(super) fn command(&self) -> Result<Option<String>, SpecError> {
         let text = self.text()?.unwrap_or_default().trim_end();
         if text.contains('\0') {
-            return Err(self.bad(
-                "holds a NUL character",
-                "a command line cannot carry one: take it out",
-            ));
+            return Err(self.bad("holds a NUL character", "a command line cannot carry one: take it out"));
         }
         Ok(Some(text.to_owned()).filter(|text| !text.trim().is_empty()))
     }
@@ -141,8 +117,7 @@ impl Field<'_> {
         if is_branch(text) {
             return Ok(Some(text.to_owned()));
         }
-        let help =
-            "write the name of a branch of this repository, such as `main`, without `refs/heads/`";
+        let help = "write the name of a branch of this repository, such as `main`, without `refs/heads/`";
         Err(self.bad_text(text, "is no name of a branch", help))
     }
 
@@ -151,14 +126,7 @@ impl Field<'_> {
         let Some(text) = self.text()? else {
             return Ok(None);
         };
-        self.trailer(
-            &Item {
-                text,
-                at: self.value.at,
-            },
-            MAX_WORD,
-        )
-        .map(Some)
+        self.trailer(&Item { text, at: self.value.at }, MAX_WORD).map(Some)
     }
 
     /// Reads short texts that go into trailers, each once.
@@ -192,10 +160,7 @@ impl Field<'_> {
         } else if text.chars().count() > max {
             refuse(&format!("has a text of more than {max} characters"))
         } else if text::escaped(text) != text {
-            refuse(&format!(
-                "holds a control or invisible character: `{}`",
-                text::excerpt(text, 80)
-            ))
+            refuse(&format!("holds a control or invisible character: `{}`", text::excerpt(text, 80)))
         } else {
             Ok(text.to_owned())
         }

@@ -52,10 +52,7 @@ pub(super) fn read(file: &Source, frontmatter: &str) -> Result<Vec<Entry>, SpecE
     let at = span(frontmatter, root.referenced);
     let found = match root.value {
         Raw::Mapping(pairs) => {
-            return pairs
-                .into_iter()
-                .map(|(key, value)| entry(file, frontmatter, key, value))
-                .collect();
+            return pairs.into_iter().map(|(key, value)| entry(file, frontmatter, key, value)).collect();
         }
         Raw::Null => return Ok(Vec::new()),
         Raw::List(_) => "a list",
@@ -95,27 +92,14 @@ fn options() -> Options {
     }
 }
 
-fn entry(
-    file: &Source,
-    text: &str,
-    key: Spanned<Raw>,
-    value: Spanned<Raw>,
-) -> Result<Entry, SpecError> {
+fn entry(file: &Source, text: &str, key: Spanned<Raw>, value: Spanned<Raw>) -> Result<Entry, SpecError> {
     let key = settle(text, key);
     match key.node {
-        Node::Scalar { text: name, .. } => Ok(Entry {
-            key: name,
-            key_at: key.at,
-            value: settle(text, value),
-        }),
+        Node::Scalar { text: name, .. } => Ok(Entry { key: name, key_at: key.at, value: settle(text, value) }),
         Node::List(_) | Node::Mapping => Err(SpecError::WrongType {
             key: "frontmatter",
             wanted: "texts as keys",
-            found: if matches!(key.node, Node::Mapping) {
-                "a mapping"
-            } else {
-                "a list"
-            },
+            found: if matches!(key.node, Node::Mapping) { "a mapping" } else { "a list" },
             help: "write `key: value`; a value that begins with `{` or `[` needs quotes",
             file: file.clone(),
             at: key.at,
@@ -127,18 +111,9 @@ fn entry(
 fn settle(text: &str, raw: Spanned<Raw>) -> Value {
     let at = span(text, raw.referenced);
     let node = match raw.value {
-        Raw::Null => Node::Scalar {
-            kind: Kind::Null,
-            text: written(text, raw.defined).unwrap_or_default(),
-        },
-        Raw::Text(text) => Node::Scalar {
-            kind: Kind::Text,
-            text,
-        },
-        Raw::Typed(kind, guess) => Node::Scalar {
-            kind,
-            text: written(text, raw.defined).unwrap_or(guess),
-        },
+        Raw::Null => Node::Scalar { kind: Kind::Null, text: written(text, raw.defined).unwrap_or_default() },
+        Raw::Text(text) => Node::Scalar { kind: Kind::Text, text },
+        Raw::Typed(kind, guess) => Node::Scalar { kind, text: written(text, raw.defined).unwrap_or(guess) },
         Raw::List(items) => Node::List(items.into_iter().map(|item| settle(text, item)).collect()),
         Raw::Mapping(_) => Node::Mapping,
     };
@@ -149,19 +124,13 @@ fn settle(text: &str, raw: Spanned<Raw>) -> Value {
 fn written(text: &str, location: Location) -> Option<String> {
     let (start, len) = bytes(location)?;
     let raw = text.get(start..start.checked_add(len)?)?.trim();
-    let inner = |quote| {
-        raw.strip_prefix(quote)
-            .and_then(|rest: &str| rest.strip_suffix(quote))
-    };
+    let inner = |quote| raw.strip_prefix(quote).and_then(|rest: &str| rest.strip_suffix(quote));
     Some(inner('"').or_else(|| inner('\'')).unwrap_or(raw).to_owned())
 }
 
 fn bytes(location: Location) -> Option<(usize, usize)> {
     let span = location.span();
-    Some((
-        usize::try_from(span.byte_offset()?).ok()?,
-        usize::try_from(span.byte_len()?).ok()?,
-    ))
+    Some((usize::try_from(span.byte_offset()?).ok()?, usize::try_from(span.byte_len()?).ok()?))
 }
 
 /// Finds a place in the file; parser errors know line and column only.
@@ -171,22 +140,10 @@ fn span(text: &str, location: Location) -> SourceSpan {
     {
         return SourceSpan::from(found);
     }
-    let count = |number: u64| {
-        usize::try_from(number)
-            .unwrap_or(usize::MAX)
-            .saturating_sub(1)
-    };
-    let start: usize = text
-        .split_inclusive('\n')
-        .take(count(location.line()))
-        .map(str::len)
-        .sum();
+    let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX).saturating_sub(1);
+    let start: usize = text.split_inclusive('\n').take(count(location.line())).map(str::len).sum();
     let line = text[start..].lines().next().unwrap_or_default();
-    let column: usize = line
-        .chars()
-        .take(count(location.column()))
-        .map(char::len_utf8)
-        .sum();
+    let column: usize = line.chars().take(count(location.column())).map(char::len_utf8).sum();
     SourceSpan::from(start + column)
 }
 
@@ -194,23 +151,13 @@ fn span(text: &str, location: Location) -> SourceSpan {
 fn refusal(file: &Source, text: &str, error: &serde_saphyr::Error) -> SpecError {
     use serde_saphyr::Error as Yaml;
     let error = error.without_snippet();
-    let at = error
-        .location()
-        .map_or_else(|| SourceSpan::from(0), |location| span(text, location));
+    let at = error.location().map_or_else(|| SourceSpan::from(0), |location| span(text, location));
     let file = file.clone();
     let (message, help) = match error {
         Yaml::DuplicateMappingKey { key, .. } => {
-            let key = key
-                .as_deref()
-                .map_or_else(|| "the key".to_owned(), |key| text::excerpt(key, 80));
+            let key = key.as_deref().map_or_else(|| "the key".to_owned(), |key| text::excerpt(key, 80));
             let note = "a mapping has each key once".to_owned();
-            return SpecError::DuplicateKey {
-                key,
-                note,
-                file,
-                first: None,
-                at,
-            };
+            return SpecError::DuplicateKey { key, note, file, first: None, at };
         }
         Yaml::Budget { .. }
         | Yaml::AliasReplayLimitExceeded { .. }
@@ -225,12 +172,7 @@ fn refusal(file: &Source, text: &str, error: &serde_saphyr::Error) -> SpecError 
             "quote a value that holds `: ` or ` #`, or begins with one of `@ * & ! % { [ |`; close every quote and bracket",
         ),
     };
-    SpecError::Syntax {
-        message,
-        help,
-        file,
-        at,
-    }
+    SpecError::Syntax { message, help, file, at }
 }
 
 /// Cuts the parser's own account of the place off its message.

@@ -6,9 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 /// Words behind which even a number of seven digits is an abbreviated id.
-const BEFORE_IDS: [&str; 8] = [
-    "commit", "id", "claim", "base", "tip", "merge", "HEAD", "head",
-];
+const BEFORE_IDS: [&str; 8] = ["commit", "id", "claim", "base", "tip", "merge", "HEAD", "head"];
 
 /// What a command said, and its exit code (128+n for signal n).
 ///
@@ -25,12 +23,7 @@ pub(crate) struct Out {
 
 impl Out {
     pub(super) fn new(stdout: String, stderr: String, code: i32, root: &Path) -> Out {
-        Out {
-            stdout,
-            stderr,
-            code,
-            root: root.display().to_string(),
-        }
+        Out { stdout, stderr, code, root: root.display().to_string() }
     }
 
     /// Demands exit code 0.
@@ -60,11 +53,7 @@ impl fmt::Display for Out {
             writeln!(f, "{}", normalised(line, &self.root))?;
         }
         for line in self.stderr.lines() {
-            writeln!(
-                f,
-                "{}",
-                format!("! {}", normalised(line, &self.root)).trim_end()
-            )?;
+            writeln!(f, "{}", format!("! {}", normalised(line, &self.root)).trim_end())?;
         }
         write!(f, "[exit {}]", self.code)
     }
@@ -81,13 +70,8 @@ pub(super) fn normalised(line: &str, root: &str) -> String {
     let mut rest = line.as_str();
     while let Some(first) = rest.chars().next() {
         let word_before = text.chars().next_back().is_some_and(is_word);
-        let replaced = if word_before {
-            None
-        } else {
-            replace(rest, &text)
-        };
-        let (length, replacement) =
-            replaced.unwrap_or((first.len_utf8(), &rest[..first.len_utf8()]));
+        let replaced = if word_before { None } else { replace(rest, &text) };
+        let (length, replacement) = replaced.unwrap_or((first.len_utf8(), &rest[..first.len_utf8()]));
         text.push_str(replacement);
         rest = &rest[length..];
     }
@@ -121,14 +105,9 @@ fn digits(text: &str) -> usize {
 fn time(text: &str) -> Option<usize> {
     let shape = |pattern: &str, text: &str| {
         let fits = |(wanted, byte): (u8, u8)| {
-            if wanted == b'0' {
-                byte.is_ascii_digit()
-            } else {
-                byte == wanted
-            }
+            if wanted == b'0' { byte.is_ascii_digit() } else { byte == wanted }
         };
-        (text.len() >= pattern.len() && pattern.bytes().zip(text.bytes()).all(fits))
-            .then_some(pattern.len())
+        (text.len() >= pattern.len() && pattern.bytes().zip(text.bytes()).all(fits)).then_some(pattern.len())
     };
     let mut length = shape("0000-00-00T00:00", text).or_else(|| shape("0000-00-00 00:00", text))?;
     if let Some(seconds) = shape(":00", &text[length..]) {
@@ -137,13 +116,8 @@ fn time(text: &str) -> Option<usize> {
             length += 1 + digits(&text[length + 1..]);
         }
     }
-    let zones = [
-        "Z", "+00:00", "-00:00", "+0000", "-0000", " +0000", " -0000",
-    ];
-    length += zones
-        .iter()
-        .find_map(|zone| shape(zone, &text[length..]))
-        .unwrap_or(0);
+    let zones = ["Z", "+00:00", "-00:00", "+0000", "-0000", " +0000", " -0000"];
+    length += zones.iter().find_map(|zone| shape(zone, &text[length..])).unwrap_or(0);
     ends_word(&text[length..]).then_some(length)
 }
 
@@ -168,14 +142,7 @@ fn id(text: &str, before: &str) -> Option<usize> {
     }
     let mixed = digits(text) < length && text[..length].bytes().any(|byte| byte.is_ascii_digit());
     let told = before.ends_with("..") || text[length..].starts_with("..");
-    let told = told
-        || BEFORE_IDS.contains(
-            &before
-                .trim_end()
-                .rsplit(|c| !is_word(c))
-                .next()
-                .unwrap_or_default(),
-        );
+    let told = told || BEFORE_IDS.contains(&before.trim_end().rsplit(|c| !is_word(c)).next().unwrap_or_default());
     match length {
         40 | 64 => Some(length),
         7..=16 if mixed || told => Some(length),
@@ -191,32 +158,17 @@ mod tests {
     fn replaces_what_differs_from_run_to_run_and_nothing_else() {
         let forty = "0123456789abcdef0123456789abcdef01234567";
         for (line, expected) in [
-            (
-                &*format!("{forty}\trefs/heads/main"),
-                "<id>\trefs/heads/main",
-            ),
+            (&*format!("{forty}\trefs/heads/main"), "<id>\trefs/heads/main"),
             (&format!("{forty}0 x{forty}"), &format!("{forty}0 x{forty}")),
             ("[main 1a2b3c4] Add", "[main <id>] Add"),
             ("1234567..abcdefa  main", "<id>..<id>  main"),
             ("claim 7654321, 7654321 bytes", "claim <id>, 7654321 bytes"),
             ("defaced facade S01 1a2b", "defaced facade S01 1a2b"),
             ("slot clone-1a2b3c4d", "slot clone-<id>"),
-            (
-                "at 2026-01-02T03:04:05.678Z, 2026-01-02 03:04:05 +0200",
-                "at <time>, <time>",
-            ),
-            (
-                "on 2026-01-02, 2026-01-02T03:04:05+01:00",
-                "on 2026-01-02, <time>",
-            ),
-            (
-                "took 1.23s, 12ms, 3s, 4µs, 1.5h",
-                "took <dur>, <dur>, <dur>, <dur>, <dur>",
-            ),
-            (
-                "in 30m or 2h, v1.2s3, 10 s, x3s, 1.2.3",
-                "in 30m or 2h, v1.2s3, 10 s, x3s, 1.2.3",
-            ),
+            ("at 2026-01-02T03:04:05.678Z, 2026-01-02 03:04:05 +0200", "at <time>, <time>"),
+            ("on 2026-01-02, 2026-01-02T03:04:05+01:00", "on 2026-01-02, <time>"),
+            ("took 1.23s, 12ms, 3s, 4µs, 1.5h", "took <dur>, <dur>, <dur>, <dur>, <dur>"),
+            ("in 30m or 2h, v1.2s3, 10 s, x3s, 1.2.3", "in 30m or 2h, v1.2s3, 10 s, x3s, 1.2.3"),
             ("/tmp/x/a: é ❯ ok", "$ROOT/a: é ❯ ok"),
             ("", ""),
         ] {
@@ -230,9 +182,7 @@ mod tests {
         assert_eq!(out.to_string(), "{}\n! one\n!\n! two\n[exit 3]");
         assert_eq!(out.json(), serde_json::json!({}));
         assert_eq!(
-            Out::new(String::new(), String::new(), 0, Path::new("/tmp/x"))
-                .success()
-                .to_string(),
+            Out::new(String::new(), String::new(), 0, Path::new("/tmp/x")).success().to_string(),
             "[exit 0]"
         );
     }

@@ -22,15 +22,8 @@ pub(crate) struct Repo {
 
 impl Repo {
     pub(super) fn new(world: &Arc<World>, name: &str) -> Repo {
-        let path = if name == "." {
-            world.root().to_owned()
-        } else {
-            world.root().join(name)
-        };
-        Repo {
-            path,
-            world: Arc::clone(world),
-        }
+        let path = if name == "." { world.root().to_owned() } else { world.root().join(name) };
+        Repo { path, world: Arc::clone(world) }
     }
 
     /// Returns the folder.
@@ -57,16 +50,8 @@ impl Repo {
     /// Commits everything that is in the folder, and returns the commit's id.
     pub(crate) fn commit(&self, message: &str) -> String {
         self.git(&["add", "--all"]);
-        let dates = [
-            ("GIT_AUTHOR_DATE", COMMITTED),
-            ("GIT_COMMITTER_DATE", COMMITTED),
-        ];
-        self.run(
-            "git",
-            &dates,
-            &["commit", "--quiet", "--allow-empty", "-m", message],
-        )
-        .success();
+        let dates = [("GIT_AUTHOR_DATE", COMMITTED), ("GIT_COMMITTER_DATE", COMMITTED)];
+        self.run("git", &dates, &["commit", "--quiet", "--allow-empty", "-m", message]).success();
         self.git(&["rev-parse", "HEAD"])
     }
 
@@ -74,11 +59,7 @@ impl Repo {
     #[track_caller]
     pub(crate) fn git(&self, args: &[&str]) -> String {
         let out = self.git_try(args);
-        assert!(
-            out.code == 0,
-            "git {args:?} in {} failed:\n{out}",
-            self.path.display()
-        );
+        assert!(out.code == 0, "git {args:?} in {} failed:\n{out}", self.path.display());
         out.stdout.trim_end_matches('\n').to_owned()
     }
 
@@ -137,26 +118,14 @@ impl Repo {
 
     /// Starts any program in the sandbox' environment and leaves it running.
     #[track_caller]
-    pub(crate) fn start(
-        &self,
-        program: &str,
-        environment: &[(&str, &str)],
-        args: &[&str],
-    ) -> Running {
-        Running::start(
-            self.command(program, environment, args),
-            Stdio::null(),
-            &self.world,
-        )
+    pub(crate) fn start(&self, program: &str, environment: &[(&str, &str)], args: &[&str]) -> Running {
+        Running::start(self.command(program, environment, args), Stdio::null(), &self.world)
     }
 
     fn command(&self, program: &str, environment: &[(&str, &str)], args: &[&str]) -> Command {
         let mut command = Command::new(program);
         command.args(args).current_dir(&self.path);
-        command
-            .env_clear()
-            .envs(self.world.environment())
-            .envs(environment.iter().copied());
+        command.env_clear().envs(self.world.environment()).envs(environment.iter().copied());
         command
     }
 }

@@ -28,23 +28,11 @@ impl Running {
     pub(super) fn start(mut command: Command, stdin: Stdio, world: &Arc<World>) -> Running {
         let (stdout, stderr) = (world.fresh("stdout"), world.fresh("stderr"));
         command.stdin(stdin);
-        command
-            .stdout(File::create(&stdout).unwrap())
-            .stderr(File::create(&stderr).unwrap());
-        let what = format!(
-            "{:?} {:?}",
-            command.get_program(),
-            command.get_args().collect::<Vec<_>>()
-        );
+        command.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
+        let what = format!("{:?} {:?}", command.get_program(), command.get_args().collect::<Vec<_>>());
         let started = command.process_group(0).spawn();
         let child = started.unwrap_or_else(|error| panic!("{what} cannot be started: {error}"));
-        Running {
-            child,
-            what,
-            stdout,
-            stderr,
-            world: Arc::clone(world),
-        }
+        Running { child, what, stdout, stderr, world: Arc::clone(world) }
     }
 
     /// Returns its process id.
@@ -80,12 +68,7 @@ impl Running {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(
-                start.elapsed() < deadline,
-                "{} did not end in {deadline:?}:\n{}",
-                self.what,
-                self.output()
-            );
+            assert!(start.elapsed() < deadline, "{} did not end in {deadline:?}:\n{}", self.what, self.output());
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(10));
         };
@@ -104,12 +87,7 @@ impl Running {
 
     fn out(&self, code: i32) -> Out {
         let read = |path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
-        Out::new(
-            read(&self.stdout),
-            read(&self.stderr),
-            code,
-            self.world.root(),
-        )
+        Out::new(read(&self.stdout), read(&self.stderr), code, self.world.root())
     }
 }
 
@@ -124,10 +102,7 @@ impl Drop for Running {
 
 /// A shell's view of an exit: 128+n for signal n.
 fn code(status: ExitStatus) -> i32 {
-    status
-        .code()
-        .or_else(|| status.signal().map(|signal| 128 + signal))
-        .unwrap_or(-1)
+    status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(-1)
 }
 
 fn pid(id: u32) -> Pid {
@@ -155,16 +130,11 @@ fn all_with(entry: &str) -> Vec<u32> {
     let Ok(folder) = fs::read_dir("/proc") else {
         return Vec::new();
     };
-    let ids = folder
-        .flatten()
-        .filter_map(|process| process.file_name().to_str()?.parse().ok());
+    let ids = folder.flatten().filter_map(|process| process.file_name().to_str()?.parse().ok());
     ids.filter(|id| {
         // A process that is dead or another user's has no environment for us.
         let environment = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
-        *id != std::process::id()
-            && environment
-                .split(|byte| *byte == 0)
-                .any(|held| held == entry.as_bytes())
+        *id != std::process::id() && environment.split(|byte| *byte == 0).any(|held| held == entry.as_bytes())
     })
     .collect()
 }

@@ -7,15 +7,8 @@ use std::path::Path;
 use serde_json::Value;
 
 /// Options of git itself that take their value as a word of its own.
-const WITH_VALUE: [&str; 7] = [
-    "-c",
-    "-C",
-    "--git-dir",
-    "--work-tree",
-    "--namespace",
-    "--config-env",
-    "--attr-source",
-];
+const WITH_VALUE: [&str; 7] =
+    ["-c", "-C", "--git-dir", "--work-tree", "--namespace", "--config-env", "--attr-source"];
 
 /// The git processes of one run, in the order in which they started.
 #[derive(Debug)]
@@ -28,13 +21,9 @@ impl Trace {
     /// Reads a trace; where git was never started, there is none.
     pub(crate) fn read(file: &Path) -> Trace {
         let text = fs::read_to_string(file).unwrap_or_default();
-        let mut trace = Trace {
-            direct: Vec::new(),
-            nested: 0,
-        };
+        let mut trace = Trace { direct: Vec::new(), nested: 0 };
         for line in text.lines() {
-            let event: Value =
-                serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"));
+            let event: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"));
             if event["event"] != "start" {
                 continue;
             }
@@ -42,15 +31,8 @@ impl Trace {
             if event["sid"].as_str().is_some_and(|sid| sid.contains('/')) {
                 trace.nested += 1;
             } else {
-                let argv = event["argv"]
-                    .as_array()
-                    .map(Vec::as_slice)
-                    .unwrap_or_default();
-                trace.direct.push(
-                    argv.iter()
-                        .filter_map(|word| word.as_str().map(str::to_owned))
-                        .collect(),
-                );
+                let argv = event["argv"].as_array().map(Vec::as_slice).unwrap_or_default();
+                trace.direct.push(argv.iter().filter_map(|word| word.as_str().map(str::to_owned)).collect());
             }
         }
         trace
@@ -68,10 +50,7 @@ impl Trace {
 
     /// Returns how often a subcommand was run.
     pub(crate) fn count(&self, subcommand: &str) -> usize {
-        self.commands()
-            .iter()
-            .filter(|command| *command == subcommand)
-            .count()
+        self.commands().iter().filter(|command| *command == subcommand).count()
     }
 
     /// Returns the subcommands in order.
@@ -91,9 +70,7 @@ fn subcommand(argv: &[String]) -> String {
     while let Some(word) = words.next() {
         if WITH_VALUE.contains(&word.as_str()) {
             words.next();
-        } else if !word.starts_with('-')
-            || matches!(word.as_str(), "--version" | "--exec-path" | "--help")
-        {
+        } else if !word.starts_with('-') || matches!(word.as_str(), "--version" | "--exec-path" | "--help") {
             return word.clone();
         }
     }
@@ -108,14 +85,8 @@ mod tests {
     fn finds_subcommands_behind_options() {
         for (line, expected) in [
             ("git push origin main", "push"),
-            (
-                "git -c a.b=push -C dir --git-dir=x --git-dir y --no-pager -p cat-file --batch",
-                "cat-file",
-            ),
-            (
-                "git --literal-pathspecs --attr-source HEAD merge-tree",
-                "merge-tree",
-            ),
+            ("git -c a.b=push -C dir --git-dir=x --git-dir y --no-pager -p cat-file --batch", "cat-file"),
+            ("git --literal-pathspecs --attr-source HEAD merge-tree", "merge-tree"),
             ("git --version", "--version"),
             ("git", ""),
         ] {

@@ -32,10 +32,7 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new() -> Arc<World> {
-        let folder = tempfile::Builder::new()
-            .prefix("git-dispatch-test-")
-            .tempdir()
-            .unwrap();
+        let folder = tempfile::Builder::new().prefix("git-dispatch-test-").tempdir().unwrap();
         // As git prints it, even where the folder for temporary files is behind a link.
         let root = folder.path().canonicalize().unwrap();
         for name in ["home", "tmp", "out"] {
@@ -45,9 +42,8 @@ impl World {
         fs::write(home.join("gitconfig"), CONFIGURATION).unwrap();
 
         let mut environment = BTreeMap::new();
-        let mut set = |name: &str, value: &Path| {
-            environment.insert(name.into(), value.to_str().unwrap().to_owned())
-        };
+        let mut set =
+            |name: &str, value: &Path| environment.insert(name.into(), value.to_str().unwrap().to_owned());
         set("HOME", &home);
         set("XDG_CONFIG_HOME", &home.join(".config"));
         set("XDG_DATA_HOME", &home.join(".local/share"));
@@ -64,15 +60,9 @@ impl World {
         set("RUST_BACKTRACE", Path::new("0"));
         let binaries = Path::new(BINARY).parent().unwrap().to_owned();
         let inherited = env::var_os("PATH").unwrap_or_default();
-        let path =
-            env::join_paths([binaries].into_iter().chain(env::split_paths(&inherited))).unwrap();
+        let path = env::join_paths([binaries].into_iter().chain(env::split_paths(&inherited))).unwrap();
         set("PATH", Path::new(&path));
-        Arc::new(World {
-            root,
-            environment,
-            numbers: AtomicU32::new(0),
-            _folder: folder,
-        })
+        Arc::new(World { root, environment, numbers: AtomicU32::new(0), _folder: folder })
     }
 
     /// Returns the folder of everything.
@@ -87,10 +77,7 @@ impl World {
 
     /// Returns a path that nobody has used yet.
     pub(super) fn fresh(&self, kind: &str) -> PathBuf {
-        self.root.join("out").join(format!(
-            "{}.{kind}",
-            self.numbers.fetch_add(1, Ordering::Relaxed)
-        ))
+        self.root.join("out").join(format!("{}.{kind}", self.numbers.fetch_add(1, Ordering::Relaxed)))
     }
 }
 
