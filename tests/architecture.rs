@@ -116,7 +116,7 @@ fn one_door_to_git_and_one_to_the_shared_refs() {
     only_in("\"push\", \"--porcelain\"", &["git/remote.rs"]);
     // The setting that moves the prefix shows the default as an example.
     only_in("refs/dispatch/", &["hub/layout.rs", "config/value.rs"]);
-    only_in("refs/notes/", &["hub/layout.rs"]);
+    only_in("refs/notes/", &["hub/layout.rs", "config/refname.rs"]);
 }
 
 #[test]
