@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::ambient::Ambient;
 use crate::commands::{self, Context};
@@ -67,20 +67,40 @@ pub enum Color {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Setting up: write git-dispatch.toml and name this node
+    Init(commands::init::Args),
+    /// Setting up: see a whole day of work in a scratch folder
+    Demo(commands::demo::Args),
     /// The queue: put specs on it
     Enqueue(commands::enqueue::Args),
     /// The queue: see it
     List(commands::list::Args),
+    /// The queue: see everything of one task
+    Show(commands::show::Args),
+    /// The queue: see at a glance what needs a person, what runs, what is left
+    Status(commands::status::Args),
     /// The queue: read the output of a task
     Logs(commands::logs::Args),
-    /// Working: claim tasks for yourself, without running them
-    Claim(commands::claim::Args),
+    /// The queue: call tasks off for good
+    Cancel(commands::cancel::Args),
+    /// The queue: make failed, conflicting or cancelled tasks pending again
+    Retry(commands::retry::Args),
+    /// The queue: wait until tasks are past running
+    Wait(commands::wait::Args),
     /// Working: claim tasks and run them until nothing is left
     Run(commands::run::Args),
+    /// Working: claim tasks for yourself, without running them
+    Claim(commands::claim::Args),
+    /// Working: publish what you made on a task branch
+    Finish(commands::finish::Args),
+    /// Working: give back what you claimed
+    Release(commands::release::Args),
     /// Merging: merge finished work into the target, in order
     Collect(commands::collect::Args),
-    /// See a whole day of work in a scratch folder
-    Demo(commands::demo::Args),
+    /// Looking: see the events of all tasks
+    Log(commands::log::Args),
+    /// Looking: what an error code means, and what to do
+    Explain(commands::explain::Args),
 }
 
 /// Takes the world in, runs the command, and returns its exit code.
@@ -101,23 +121,12 @@ fn run(cli: Cli, mut ambient: Ambient) -> Exit {
         ambient.cwd = ambient.cwd.join(folder);
     }
     let ui = Ui::new(&cli.global, &ambient);
-    let Some(command) = cli.command else {
-        return ui.usage(&Cli::command().error(clap::error::ErrorKind::MissingSubcommand, "a command is needed"));
-    };
     let signals = match Signals::install() {
         Ok(signals) => signals,
         Err(error) => return ui.failure(&miette::miette!("signals cannot be handled: {error}")),
     };
     let context = Context { ambient, ui, signals };
-    let result = match command {
-        Command::Enqueue(args) => commands::enqueue::run(&context, &args),
-        Command::List(args) => commands::list::run(&context, &args),
-        Command::Logs(args) => commands::logs::run(&context, &args),
-        Command::Claim(args) => commands::claim::run(&context, &args),
-        Command::Run(args) => commands::run::run(&context, &args),
-        Command::Collect(args) => commands::collect::run(&context, &args),
-        Command::Demo(args) => commands::demo::run(&context, &args),
-    };
+    let result = carry_out(&context, cli.command.unwrap_or(Command::Status(commands::status::Args::default())));
     if let Some(code) = context.signals.exit_code() {
         // Whatever came of it, the caller's shell wants to know that a signal ended it.
         if let Err(error) = &result {
@@ -128,6 +137,28 @@ fn run(cli: Cli, mut ambient: Ambient) -> Exit {
     match result {
         Ok(exit) => exit,
         Err(error) => context.ui.failure(&error),
+    }
+}
+
+fn carry_out(context: &Context, command: Command) -> commands::Outcome {
+    match command {
+        Command::Init(args) => commands::init::run(context, &args),
+        Command::Demo(args) => commands::demo::run(context, &args),
+        Command::Enqueue(args) => commands::enqueue::run(context, &args),
+        Command::List(args) => commands::list::run(context, &args),
+        Command::Show(args) => commands::show::run(context, &args),
+        Command::Status(args) => commands::status::run(context, &args),
+        Command::Logs(args) => commands::logs::run(context, &args),
+        Command::Cancel(args) => commands::cancel::run(context, &args),
+        Command::Retry(args) => commands::retry::run(context, &args),
+        Command::Wait(args) => commands::wait::run(context, &args),
+        Command::Run(args) => commands::run::run(context, &args),
+        Command::Claim(args) => commands::claim::run(context, &args),
+        Command::Finish(args) => commands::finish::run(context, &args),
+        Command::Release(args) => commands::release::run(context, &args),
+        Command::Collect(args) => commands::collect::run(context, &args),
+        Command::Log(args) => commands::log::run(context, &args),
+        Command::Explain(args) => commands::explain::run(context, &args),
     }
 }
 

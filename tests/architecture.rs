@@ -126,3 +126,45 @@ fn files_and_functions_stay_readable() {
         assert!(lines <= 500, "{} has {lines} lines", path.display());
     }
 }
+
+/// The error codes that stand in the sources: in `code(…)` of a diagnostic, or as a text of their own.
+fn codes_in_sources() -> std::collections::BTreeSet<String> {
+    let mut found = std::collections::BTreeSet::new();
+    for (path, text) in sources() {
+        if path.to_string_lossy().contains("/tests") || path.ends_with("exit.rs") {
+            continue;
+        }
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            for marker in ["code(dispatch::", "\"dispatch::"] {
+                for part in line.split(marker).skip(1) {
+                    let end = part
+                        .find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':')
+                        .unwrap_or(part.len());
+                    let code = part[..end].trim_end_matches(':');
+                    if code.contains("::") {
+                        found.insert(format!("dispatch::{code}"));
+                    }
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_error_code_is_documented_and_every_documented_code_exists() {
+    let documented: std::collections::BTreeSet<String> =
+        git_dispatch::commands::explain::codes().into_iter().map(|one| one.code).collect();
+    let used = codes_in_sources();
+    assert!(used.len() > 40, "the scan found too little: {used:?}");
+    let missing: Vec<_> = used.difference(&documented).collect();
+    let dead: Vec<_> = documented.difference(&used).filter(|code| !code.starts_with("dispatch::demo::")).collect();
+    assert!(
+        missing.is_empty() && dead.is_empty(),
+        "not documented: {missing:?}\ndocumented, and never used: {dead:?}"
+    );
+    for one in git_dispatch::commands::explain::codes() {
+        assert!(!one.meaning.is_empty() && !one.way_out.is_empty(), "{} is not explained", one.code);
+    }
+}

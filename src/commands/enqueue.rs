@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Context, Outcome};
 use crate::exit::Exit;
-use crate::protocol::enqueue::{Entry, enqueue};
+use crate::protocol::enqueue::{Entry, Options, enqueue};
 use crate::protocol::{Error, Result, Session};
 use crate::task::name::NameKind;
 use crate::task::spec::{self, Defaults};
@@ -29,6 +29,9 @@ pub struct Args {
     /// The project of specs that name none
     #[arg(long, value_name = "P")]
     project: Option<String>,
+    /// Put a changed spec in force, while its task is still pending
+    #[arg(long)]
+    replace: bool,
     /// Check everything and say what would be enqueued, without doing it
     #[arg(long)]
     dry_run: bool,
@@ -43,7 +46,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let entries = read(context, &session, &args.paths)?;
     let progress = Progress::start(&context.ui, "enqueueing");
     session.sync()?;
-    let done = enqueue(&session, &entries, args.dry_run)?;
+    let done = enqueue(&session, &entries, Options { dry_run: args.dry_run, replace: args.replace })?;
     drop(progress);
     if context.ui.json {
         let enqueued: Vec<_> =

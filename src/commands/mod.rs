@@ -1,12 +1,22 @@
 //! The commands: one screen of story each. Resolve, do, report; what could be asked twice belongs to `protocol`.
 
+pub mod cancel;
 pub mod claim;
 pub mod collect;
 pub mod demo;
 pub mod enqueue;
+pub mod explain;
+pub mod finish;
+pub mod init;
 pub mod list;
+pub mod log;
 pub mod logs;
+pub mod release;
+pub mod retry;
 pub mod run;
+pub mod show;
+pub mod status;
+pub mod wait;
 
 use miette::Result;
 
@@ -48,7 +58,9 @@ impl Context {
         if offline || session.hub.is_embedded() {
             return Ok(());
         }
-        match session.sync_leniently() {
+        let mut reader = session.clone();
+        reader.hub.deadline = *session.config.sync_timeout;
+        match reader.sync_leniently() {
             Ok(synced) => {
                 if let Some(detail) = synced.memory_lost {
                     self.ui

@@ -128,7 +128,7 @@ pub enum Error {
     },
     /// The work was interrupted by a signal.
     #[error("interrupted")]
-    #[diagnostic(code(dispatch::interrupted), help("give the same command again to go on"))]
+    #[diagnostic(code(dispatch::git::interrupted), help("give the same command again to go on"))]
     Interrupted,
 }
 

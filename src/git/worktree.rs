@@ -21,6 +21,14 @@ impl Repo {
         Ok(found.map(|worktree| PathBuf::from(worktree.path)).filter(|path| path.is_dir()))
     }
 
+    /// Says whether a checkout has no changes, staged or not; untracked files do not count.
+    pub fn checkout_is_clean(&self, checkout: &Path) -> Result<bool> {
+        let git = Checkout::at(self, checkout)?;
+        let args = ["status", "--porcelain=v1", "-z", "--untracked-files=no", "--ignore-submodules=none"];
+        let output = git.0.run(&args, None)?;
+        Ok(output.is_success() && output.stdout.is_empty())
+    }
+
     /// Says whether moving the checkout from `old` to `new` would leave everything there that is the user's: changed
     /// files, staged changes and untracked files in the way all say no.
     pub fn checkout_can_follow(&self, checkout: &Path, old: ObjectId, new: ObjectId) -> Result<bool> {

@@ -83,6 +83,16 @@ impl Layout {
         format!("{}/{writer}", self.notes())
     }
 
+    /// What the status notes of all writers begin with.
+    pub fn statuses(&self) -> String {
+        format!("{}/", self.notes())
+    }
+
+    /// The pattern by which `git log` shows the status notes of all writers.
+    pub fn shown_notes(&self) -> String {
+        format!("{}/*", self.notes())
+    }
+
     /// The output notes of one node.
     pub fn logs(&self, node: &Name) -> String {
         format!("{}-logs/{node}", self.notes())
@@ -144,6 +154,16 @@ impl Layout {
     /// Pins the base of the task that a slot works on.
     pub fn slot_base(slot: usize) -> String {
         format!("{LOCAL}slots/{slot}")
+    }
+
+    /// Pins a cursor that somebody follows the events by.
+    pub fn cursor(id: &str) -> String {
+        format!("{}{id}", Self::cursors())
+    }
+
+    /// What the pins of all cursors begin with.
+    pub fn cursors() -> String {
+        format!("{LOCAL}cursors/")
     }
 
     /// Pins a result until the hub has it, by the id of the claim that it belongs to.

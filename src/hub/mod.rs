@@ -6,6 +6,7 @@
 
 pub mod error;
 pub mod format;
+pub mod history;
 pub mod layout;
 pub mod local;
 pub mod nodes;

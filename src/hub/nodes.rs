@@ -47,7 +47,31 @@ pub struct NodeRecord {
     pub beat: u64,
 }
 
+/// A node's record with the name that it stands under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The name of its ref.
+    pub name: String,
+    /// What it says.
+    pub record: NodeRecord,
+}
+
 impl Hub {
+    /// Reads the records of all nodes, by name; one that cannot be read, or is newer, is left out.
+    pub fn node_records(&self) -> Result<Vec<Seen>> {
+        let prefix = self.layout.nodes();
+        let refs = self.repo.refs_with_prefix(&prefix)?;
+        Ok(refs
+            .into_iter()
+            .filter_map(|(name, id)| {
+                let bytes = self.repo.file_in(id, "node.json")?;
+                let record: NodeRecord =
+                    serde_json::from_slice(&bytes).ok().filter(|record: &NodeRecord| record.v <= 1)?;
+                Some(Seen { name: name.strip_prefix(&prefix)?.to_owned(), record })
+            })
+            .collect())
+    }
+
     /// Prepares the edit that replaces a node's record; `tails` are the last lines of the running tasks' output.
     pub fn beat(
         &self,

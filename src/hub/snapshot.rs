@@ -249,12 +249,13 @@ fn decide(
         .iter()
         .rev()
         .find(|(_, seal)| !of_name.iter().any(|(_, later)| later.reopens.is_some() && later.reopens == seal.claim));
-    let past_seals = of_name
-        .iter()
-        .filter(|(_, seal)| in_force.is_none_or(|(_, current)| current != seal))
-        .map(|(_, seal)| (*seal).clone())
-        .collect();
     let (spec, standing) = stand(repo, &specs, claim, in_force.map(|(spec, seal)| (*spec, *seal)));
+    // Of a chain that reopens the newest seal, every seal is past.
+    let is_current = |seal: &Event| match &standing {
+        Standing::Sealed { seal: current, .. } => **current == *seal,
+        _ => false,
+    };
+    let past_seals = of_name.iter().map(|(_, seal)| *seal).filter(|seal| !is_current(seal)).cloned().collect();
     Some(Task { spec: spec?, standing, specs: ids, past_seals })
 }
 

@@ -3,9 +3,13 @@
 //! Owns what makes a batch acceptable (names, dependencies, cycles) and the retry of a lost race. A batch is all in or
 //! all out, and one push.
 
+mod cycle;
+
+use cycle::check_cycles;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::error::{DependencyError, Error, Result};
+use super::replace;
 use super::session::Session;
 use crate::config::near::nearest;
 use crate::git::ObjectId;
@@ -14,6 +18,7 @@ use crate::hub::format::SpecRecord;
 use crate::hub::format::spec::FILE;
 use crate::hub::snapshot::{Snapshot, Task};
 use crate::hub::{Answer, Edit, Error as HubError};
+use crate::task::State;
 use crate::task::TaskName;
 use crate::task::name::NameError;
 use crate::task::spec::{Parsed, Places};
@@ -41,25 +46,43 @@ pub struct Enqueued {
     pub skipped: Vec<TaskName>,
 }
 
+/// What is wanted of an enqueue.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Only check, and say what would be done.
+    pub dry_run: bool,
+    /// Put a changed spec in force where the task is still pending.
+    pub replace: bool,
+}
+
 /// Puts a batch of specs on the queue.
-pub fn enqueue(session: &Session, entries: &[Entry], dry_run: bool) -> Result<Enqueued> {
+pub fn enqueue(session: &Session, entries: &[Entry], options: Options) -> Result<Enqueued> {
     check_twice(entries)?;
     let mut ours: Vec<ObjectId> = Vec::new();
     for attempt in 0..TRIES {
         let snapshot = session.snapshot()?;
-        let fresh = check(session, &snapshot, entries)?;
-        let mut done = Enqueued { enqueued: Vec::new(), skipped: skipped(entries, &fresh, &ours, &snapshot) };
+        let batch = check(session, &snapshot, entries, options)?;
+        let mut done = Enqueued { enqueued: Vec::new(), skipped: skipped(entries, &batch, &ours, &snapshot) };
         // An earlier push of ours whose answer was lost has landed: then nothing is fresh any more.
         done.enqueued.extend(landed(entries, &ours, &snapshot));
-        if fresh.is_empty() || dry_run {
+        if options.dry_run {
             return Ok(done);
         }
-        let (tip, chained) = chain(session, &snapshot, &fresh)?;
+        if batch.fresh.is_empty() {
+            replace::put_in_force(session, &batch.known)?;
+            done.enqueued.extend(batch.known);
+            return Ok(done);
+        }
+        let (tip, chained) = chain(session, &snapshot, &batch.fresh)?;
         ours.extend(chained.iter().map(|(_, id)| *id));
         let edit = Edit::new(session.hub.layout.queue(), snapshot.queue_tip, Some(tip));
         match session.hub.publish_unsettled(std::slice::from_ref(&edit))?.as_slice() {
             [Answer::Yes] => {
+                let newer = chained.iter().filter(|(name, _)| snapshot.get(name).is_some()).cloned();
+                let newer: Vec<(TaskName, ObjectId)> = newer.chain(batch.known.iter().cloned()).collect();
+                replace::put_in_force(session, &newer)?;
                 done.enqueued.extend(chained);
+                done.enqueued.extend(batch.known);
                 return Ok(done);
             }
             _ if attempt + 1 == TRIES => break,
@@ -69,6 +92,14 @@ pub fn enqueue(session: &Session, entries: &[Entry], dry_run: bool) -> Result<En
         refuse_if_rejected(session, &edit, attempt)?;
     }
     Err(HubError::Busy { name: session.hub.layout.queue(), tries: TRIES }.into())
+}
+
+/// A checked batch.
+struct Batch<'a> {
+    /// What has to be chained onto the queue.
+    fresh: Vec<&'a Entry>,
+    /// Newer specs of pending tasks that are on the queue already, and are to be put in force.
+    known: Vec<(TaskName, ObjectId)>,
 }
 
 /// A hub that answers, and leaves the queue as it was again and again, refuses.
@@ -88,8 +119,10 @@ fn wait_a_moment(session: &Session, attempt: u32) {
 }
 
 /// The tasks of the batch that stood on the queue before us.
-fn skipped(entries: &[Entry], fresh: &[&Entry], ours: &[ObjectId], snapshot: &Snapshot) -> Vec<TaskName> {
-    let is_fresh: HashSet<&TaskName> = fresh.iter().map(|entry| &entry.parsed.spec.task).collect();
+fn skipped(entries: &[Entry], batch: &Batch<'_>, ours: &[ObjectId], snapshot: &Snapshot) -> Vec<TaskName> {
+    let known = batch.known.iter().map(|(name, _)| name);
+    let is_fresh: HashSet<&TaskName> =
+        batch.fresh.iter().map(|entry| &entry.parsed.spec.task).chain(known).collect();
     let by_us =
         |name: &TaskName| snapshot.get(name).is_some_and(|task| task.specs.iter().any(|id| ours.contains(id)));
     let names = entries.iter().map(|entry| &entry.parsed.spec.task);
@@ -129,28 +162,38 @@ fn chain(
     Ok((tip, chained))
 }
 
-/// Checks the batch against the queue and returns what is not on it yet, in the order given.
-fn check<'a>(session: &Session, snapshot: &Snapshot, entries: &'a [Entry]) -> Result<Vec<&'a Entry>> {
+/// Checks the batch against the queue and parts it into what is not on it yet, in the order given, and what is only to
+/// be put in force.
+fn check<'a>(session: &Session, snapshot: &Snapshot, entries: &'a [Entry], options: Options) -> Result<Batch<'a>> {
     check_case(snapshot, entries)?;
-    let mut fresh = Vec::new();
+    let mut batch = Batch { fresh: Vec::new(), known: Vec::new() };
     for entry in entries {
-        match snapshot.get(&entry.parsed.spec.task) {
-            None => fresh.push(entry),
-            Some(task) if is_same(session, task, entry) => {}
-            Some(task) => {
-                return Err(Error::Exists { task: task.name().clone(), state: task.state() });
-            }
+        let Some(task) = snapshot.get(&entry.parsed.spec.task) else {
+            batch.fresh.push(entry);
+            continue;
+        };
+        if is_same(session, task.spec.id, entry) {
+            continue;
+        }
+        if !options.replace {
+            return Err(Error::Exists { task: task.name().clone(), state: task.state() });
+        }
+        if task.state() != State::Pending {
+            return Err(Error::ReplaceTooLate { task: task.name().clone(), state: task.state() });
+        }
+        match task.specs.iter().find(|id| is_same(session, **id, entry)) {
+            Some(id) => batch.known.push((task.name().clone(), *id)),
+            None => batch.fresh.push(entry),
         }
     }
     check_dependencies(snapshot, entries)?;
-    check_cycles(entries)?;
-    Ok(fresh)
+    check_cycles(snapshot, entries)?;
+    Ok(batch)
 }
 
-/// Says whether one of the task's specs holds the very bytes.
-fn is_same(session: &Session, task: &Task, entry: &Entry) -> bool {
-    let bytes = session.hub.repo.file_in(task.spec.id, FILE);
-    bytes.as_deref() == Some(entry.bytes.as_slice())
+/// Says whether a spec commit holds the very bytes.
+fn is_same(session: &Session, spec: ObjectId, entry: &Entry) -> bool {
+    session.hub.repo.file_in(spec, FILE).as_deref() == Some(entry.bytes.as_slice())
 }
 
 fn check_twice(entries: &[Entry]) -> Result<()> {
@@ -221,41 +264,6 @@ fn check_dependencies(snapshot: &Snapshot, entries: &[Entry]) -> Result<()> {
                 help,
             }
             .into());
-        }
-    }
-    Ok(())
-}
-
-/// Looks for a circle among the batch. What is on the queue already cannot depend on what is not, so a circle lies
-/// within the batch.
-fn check_cycles(entries: &[Entry]) -> Result<()> {
-    let by_name: HashMap<&TaskName, &Entry> =
-        entries.iter().map(|entry| (&entry.parsed.spec.task, entry)).collect();
-    let mut done: HashSet<&TaskName> = HashSet::new();
-    for entry in entries {
-        // Depth first without recursion: a chain of a hundred thousand must not end the stack.
-        let mut path: Vec<(&TaskName, usize)> = vec![(&entry.parsed.spec.task, 0)];
-        let mut on_path: HashSet<&TaskName> = [&entry.parsed.spec.task].into();
-        while let Some((name, next)) = path.last_mut() {
-            let here = by_name[*name];
-            let Some(dependency) = here.parsed.spec.depends_on.get(*next) else {
-                on_path.remove(*name);
-                done.insert(*name);
-                path.pop();
-                continue;
-            };
-            let at = here.parsed.places.depends_on.get(*next).copied();
-            *next += 1;
-            if on_path.contains(dependency) {
-                let from = path.iter().position(|(name, _)| *name == dependency).unwrap_or(0);
-                let mut circle: Vec<TaskName> = path[from..].iter().map(|(name, _)| (*name).clone()).collect();
-                circle.push(dependency.clone());
-                return Err(DependencyError::Cycle { circle, file: here.parsed.places.file.clone(), at }.into());
-            }
-            if by_name.contains_key(dependency) && !done.contains(dependency) {
-                on_path.insert(dependency);
-                path.push((dependency, 0));
-            }
         }
     }
     Ok(())

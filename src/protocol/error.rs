@@ -102,6 +102,124 @@ pub enum Error {
         /// The obstacle.
         why: String,
     },
+    /// The task cannot be cancelled any more.
+    #[error("{task} {what}, which is too late to cancel it")]
+    #[diagnostic(
+        code(dispatch::cancel::too_late),
+        help("what is merged is undone with `git revert -m 1 <merge commit>`; `git dispatch show` names it")
+    )]
+    TooLate {
+        /// The task.
+        task: TaskName,
+        /// Where it stands.
+        what: String,
+    },
+    /// A merged task is not run again.
+    #[error("{task} is merged, and what is merged is not run again")]
+    #[diagnostic(code(dispatch::retry::merged))]
+    RetryMerged {
+        /// The task.
+        task: TaskName,
+        /// The way out.
+        #[help]
+        help: String,
+    },
+    /// Only what ended is retried.
+    #[error("{task} is {state}: only failed, conflicting and cancelled tasks are retried")]
+    #[diagnostic(code(dispatch::retry::not_ended), help("wait for its end, or `git dispatch cancel` it first"))]
+    NotEnded {
+        /// The task.
+        task: TaskName,
+        /// Where it stands.
+        state: task::State,
+    },
+    /// A newer spec came too late: the task was claimed before.
+    #[error("{task} is {state}: it is too late for another spec")]
+    #[diagnostic(
+        code(dispatch::replace::too_late),
+        help("the old spec stays in force; enqueue the new one under another id, or cancel the task and retry it")
+    )]
+    ReplaceTooLate {
+        /// The task.
+        task: TaskName,
+        /// Where it stands.
+        state: task::State,
+    },
+    /// The task is not this clone's.
+    #[error("{task} is not claimed by hand in this clone")]
+    #[diagnostic(
+        code(dispatch::finish::not_claimed),
+        help("`git dispatch claim TASK` first; what a node runs, it finishes and gives back by itself")
+    )]
+    NotClaimed {
+        /// The task.
+        task: TaskName,
+    },
+    /// The checkout of the task branch has uncommitted changes.
+    #[error("`{}` has `{}` checked out, with uncommitted changes", .checkout.display(), escaped(.branch))]
+    #[diagnostic(
+        code(dispatch::finish::dirty),
+        help("commit what belongs to the task, stash the rest, and finish again")
+    )]
+    FinishDirty {
+        /// The branch.
+        branch: String,
+        /// The checkout.
+        checkout: std::path::PathBuf,
+    },
+    /// The task branch is gone.
+    #[error("the branch `{}` of {task} is not in this clone", escaped(.branch))]
+    #[diagnostic(
+        code(dispatch::finish::no_branch),
+        help("make it again at your work with `git branch`, or give the task back with `git dispatch release`")
+    )]
+    FinishNoBranch {
+        /// The task.
+        task: TaskName,
+        /// The branch.
+        branch: String,
+    },
+    /// The task branch was rewritten.
+    #[error("`{}` does not descend from the base {base} that the task was given", escaped(.branch))]
+    #[diagnostic(code(dispatch::finish::not_descended), help("rebase your work onto that base, and finish again"))]
+    FinishNotDescended {
+        /// The branch.
+        branch: String,
+        /// The base.
+        base: String,
+    },
+    /// The task was taken over while it was worked on.
+    #[error("{task} is no longer yours: {}", escaped(.why))]
+    #[diagnostic(code(dispatch::finish::fenced))]
+    FinishFenced {
+        /// The task.
+        task: TaskName,
+        /// By what.
+        why: String,
+        /// Where the work is.
+        #[help]
+        help: String,
+    },
+    /// The time that was given for waiting is up.
+    #[error("{} not past running: {}", match .left.len() { 1 => "one task is", _ => "some tasks are" }, .left.join(", "))]
+    #[diagnostic(
+        code(dispatch::wait::timeout),
+        help("`git dispatch list` shows where they stand; wait longer with `--timeout`")
+    )]
+    WaitTimeout {
+        /// The tasks.
+        left: Vec<String>,
+    },
+    /// A cursor is not known here.
+    #[error("the cursor `{}` is not known in this clone", escaped(.cursor))]
+    #[diagnostic(
+        code(dispatch::log::unknown_cursor),
+        help("cursors are a clone's own; start again without `--since`")
+    )]
+    UnknownCursor {
+        /// As it was given.
+        cursor: String,
+    },
     /// There is no remote of that name.
     #[error("there is no remote `{}`", escaped(.name))]
     #[diagnostic(

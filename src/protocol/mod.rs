@@ -5,16 +5,24 @@
 pub mod announce;
 pub mod base;
 pub mod branch;
+pub mod cancel;
 pub mod claim;
 pub mod collect;
 pub mod enqueue;
 pub mod error;
 pub mod finish;
+pub mod follow;
+pub mod hand;
 pub mod logs;
+pub mod nodes;
 pub mod pick;
 pub mod release;
+pub mod replace;
+pub mod retry;
 pub mod seal;
 pub mod session;
+pub mod setup;
+pub mod why;
 
 pub use announce::{Announce, Happened};
 pub use error::{Error, Result};

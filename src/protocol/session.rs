@@ -22,6 +22,10 @@ use super::error::{Error, Result};
 /// The name of the configuration file.
 pub const CONFIG_FILE: &str = "git-dispatch.toml";
 
+/// How many times `sync_timeout` a conversation with the hub may take where something is to be changed: a reader gives up
+/// and shows what it knows, a writer had better get through.
+const WRITING_TAKES: u32 = 6;
+
 /// A clone, ready for a verb.
 #[derive(Clone)]
 pub struct Session {
@@ -33,6 +37,8 @@ pub struct Session {
     pub state: LocalState,
     /// The settings.
     pub config: Config,
+    /// All settings with their origins, by path.
+    pub settings: std::sync::Arc<Vec<config::Setting>>,
     /// This node's name.
     pub node: Name,
     /// The project of specs that name none.
@@ -59,11 +65,11 @@ impl Session {
             None => default_target(&hub, &state)?,
         };
         let file = find_file(&hub);
-        let config = load(&hub.repo, ambient, options, file)?.config;
+        let Loaded { config, settings } = load(&hub.repo, ambient, options, file)?;
         if let Some(target) = &config.target {
             hub.target.clone_from(target);
         }
-        hub.deadline = *config.sync_timeout;
+        hub.deadline = *config.sync_timeout * WRITING_TAKES;
         hub.layout = Layout::new(&config.ref_prefix, &config.branch_prefix);
         let node = match &config.node_name {
             Some(name) => Name::new(NameKind::Node, name)?,
@@ -74,7 +80,7 @@ impl Session {
             .repo
             .identity()
             .unwrap_or_else(|| Identity { name: node.to_string(), email: "node@git-dispatch".to_owned() });
-        Ok(Self { ambient: ambient.clone(), hub, state, config, node, project, by })
+        Ok(Self { ambient: ambient.clone(), hub, state, config, settings: settings.into(), node, project, by })
     }
 
     /// Reads the hub, and refuses one that lost its memory.

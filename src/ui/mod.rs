@@ -6,6 +6,7 @@ pub mod json;
 pub mod progress;
 pub mod table;
 pub mod theme;
+pub mod time;
 
 use std::io::Write;
 

@@ -1,0 +1,68 @@
+//! `git dispatch finish`
+
+use serde_json::json;
+
+use super::{Context, Outcome};
+use crate::exit::Exit;
+use crate::protocol::Error;
+use crate::protocol::finish::Finished;
+use crate::protocol::hand::finish_by_hand;
+use crate::ui::progress::Progress;
+
+/// Publish what you made on the task branch; `git dispatch collect` merges it then.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The task
+    #[arg(value_name = "TASK")]
+    task: String,
+    /// It did not work out
+    #[arg(long)]
+    failed: bool,
+    /// Why it did not
+    #[arg(long, value_name = "TEXT", requires = "failed")]
+    error: Option<String>,
+}
+
+/// Finishes.
+pub fn run(context: &Context, args: &Args) -> Outcome {
+    let session = context.open(&Vec::new())?;
+    let progress = Progress::start(&context.ui, "publishing");
+    // Finishing goes on without the hub: the result waits in the outbox then.
+    if let Err(error) = session.sync()
+        && !error.is_unreachable()
+    {
+        return Err(error.into());
+    }
+    let task = session.resolve(&session.snapshot()?, &args.task)?;
+    let failure = args.failed.then(|| args.error.clone().unwrap_or_default());
+    let finished = finish_by_hand(&session, &task, failure)?;
+    drop(progress);
+    match finished {
+        Finished::Published => {
+            if context.ui.json {
+                let state = if args.failed { "failed" } else { "completed" };
+                context.ui.document(&json!({"task": task, "state": state, "published": true}));
+            } else {
+                context.ui.print(&format!("finished {task}\n"));
+            }
+            Ok(Exit::Done)
+        }
+        Finished::Waiting => {
+            if context.ui.json {
+                context.ui.document(&json!({"task": task, "state": null, "published": false}));
+            } else {
+                context.ui.warn(&format!(
+                    "the hub does not answer; the result of {task} waits in this clone, and the next `git dispatch run` publishes it"
+                ));
+            }
+            Ok(Exit::Done)
+        }
+        Finished::Fenced { why, kept } => {
+            let help = match kept {
+                Some(name) => format!("your work is kept at {name}; `git log {name}` shows it"),
+                None => "your work is still on the task branch".to_owned(),
+            };
+            Err(Error::FinishFenced { task, why, help }.into())
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Work by hand: finishing and giving back what a person claimed (CLI.md, `finish` and `release`).
+
+use std::time::Duration;
+
+use super::base::Base;
+use super::claim::Won;
+use super::error::{Error, Result};
+use super::finish::{self, Ending, Finished};
+use super::release::release;
+use super::session::Session;
+use crate::git::ObjectId;
+use crate::hub::snapshot::{Claim, Snapshot, Standing, Task, chain_of};
+use crate::hub::{Error as HubError, Layout};
+use crate::task::{Hold, Phase, Reason, TaskName};
+
+/// Publishes what a person made on the task branch. `failure`: it did not work out, and why.
+pub fn finish_by_hand(session: &Session, name: &TaskName, failure: Option<String>) -> Result<Finished> {
+    session.sync()?;
+    let snapshot = session.snapshot()?;
+    let task = snapshot.get(name).ok_or_else(|| not_claimed(name))?;
+    let claim = own_claim(session, task).ok_or_else(|| not_claimed(name))?;
+    let branch = claim.record.branch.clone().unwrap_or_default();
+    let full = Layout::branch_ref(&branch);
+    let repo = &session.hub.repo;
+    let base = claim.record.base.ok_or_else(|| not_claimed(name))?;
+    if let Some(checkout) = repo.checkout_of(&full)?
+        && !repo.checkout_is_clean(&checkout)?
+    {
+        return Err(Error::FinishDirty { branch, checkout });
+    }
+    let result = repo
+        .ref_value(&full)
+        .ok_or_else(|| Error::FinishNoBranch { task: name.clone(), branch: branch.clone() })?;
+    if !repo.is_ancestor(base, result) {
+        return Err(Error::FinishNotDescended { branch, base: base.to_string() });
+    }
+    if is_finished(session, task, &claim, result) {
+        return Ok(Finished::Published);
+    }
+    let now = session.ambient.now();
+    let seconds = u64::try_from(now.duration_since(claim.at).as_secs()).unwrap_or(0);
+    let ending = Ending {
+        reason: failure.is_some().then_some(Reason::Exit),
+        error: failure.filter(|text| !text.is_empty()),
+        exit_code: None,
+        started_at: claim.at,
+        took: Duration::from_secs(seconds),
+        result: Some(result),
+        log: Vec::new(),
+        log_bytes: 0,
+        output: None,
+    };
+    let won = Won {
+        base: Base {
+            target_tip: claim.record.target_tip.unwrap_or(base),
+            commit: base,
+            built_on: claim.record.built_on.clone(),
+        },
+        spec: task.spec.clone(),
+        claim,
+    };
+    let waiting = finish::record(session, &won, &ending)?;
+    finish::publish(session, &waiting, None)
+}
+
+/// Says whether this very work was published before: the command was given again.
+fn is_finished(session: &Session, task: &Task, claim: &Claim, result: ObjectId) -> bool {
+    let Some(tip) = tip_of(task) else { return false };
+    let chain = chain_of(&session.hub.repo, tip);
+    chain.iter().any(|step| {
+        step.previous == Some(claim.id)
+            && step.result == Some(result)
+            && matches!(step.record.phase, Phase::Completed | Phase::Failed)
+    })
+}
+
+/// Gives back claims that this clone holds; work on the branch is kept with it.
+pub fn release_by_hand(session: &Session, names: &[TaskName]) -> Result<()> {
+    session.sync()?;
+    let snapshot = session.snapshot()?;
+    let held = names.iter().map(|name| held_claim(session, &snapshot, name)).collect::<Result<Vec<_>>>()?;
+    for claim in held {
+        let branch = claim.record.branch.as_deref().map(Layout::branch_ref);
+        let work = branch.and_then(|branch| session.hub.repo.ref_value(&branch));
+        let work = work.filter(|work| Some(*work) != claim.record.base);
+        let answer = release(session, &claim, Reason::Drained, work, None)?;
+        if !answer.is_yes() {
+            return Err(HubError::Refused { name: session.hub.layout.claim(&claim.record.task) }.into());
+        }
+    }
+    Ok(())
+}
+
+/// The newest attempt at the task that this clone began by hand, whatever became of the task since.
+fn own_claim(session: &Session, task: &Task) -> Option<Claim> {
+    chain_of(&session.hub.repo, tip_of(task)?).into_iter().find(|claim| {
+        claim.record.phase == Phase::Running
+            && claim.record.hold == Some(Hold::Hand)
+            && session.state.is_own(&claim.record.instance)
+    })
+}
+
+/// The tip of the chain in force, or of the one that the seal ended.
+fn tip_of(task: &Task) -> Option<ObjectId> {
+    match &task.standing {
+        Standing::Claimed(claim) => Some(claim.id),
+        Standing::Sealed { seal, .. } => seal.claim.as_ref().and_then(|id| ObjectId::from_hex(id.as_bytes()).ok()),
+        _ => None,
+    }
+}
+
+fn held_claim(session: &Session, snapshot: &Snapshot, name: &TaskName) -> Result<Claim> {
+    let task = snapshot.get(name).ok_or_else(|| not_claimed(name))?;
+    let claim = task.claim().filter(|claim| matches!(claim.record.phase, Phase::Running | Phase::Assigned));
+    let claim = claim.ok_or_else(|| not_claimed(name))?;
+    let is_own = match claim.record.hold {
+        Some(Hold::Hand) => session.state.is_own(&claim.record.instance),
+        // A running node gives its own back by itself; from outside that is `reap`'s business.
+        _ => claim.record.phase == Phase::Assigned && claim.record.node.as_deref() == Some(session.node.as_str()),
+    };
+    if is_own { Ok(claim.clone()) } else { Err(not_claimed(name)) }
+}
+
+fn not_claimed(name: &TaskName) -> Error {
+    Error::NotClaimed { task: name.clone() }
+}

@@ -1,0 +1,58 @@
+//! The nodes of the fleet, as one look shows them.
+//!
+//! Owns the state that is displayed. A one-shot command goes by the beat's own time, which a wrong clock can spoil: it
+//! is for people and for assigning, never for taking a claim away.
+
+use jiff::Timestamp;
+
+use super::error::Result;
+use super::session::Session;
+use crate::hub::nodes::NodeRecord;
+use crate::hub::snapshot::Snapshot;
+use crate::task::{Phase, TaskName};
+
+/// A node as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// What it says of itself.
+    pub record: NodeRecord,
+    /// `idle`, `busy`, `paused`, `draining`, `stopped`, `lost`.
+    pub state: String,
+    /// The tasks that it runs.
+    pub running: Vec<TaskName>,
+    /// When it last said that it lives.
+    pub beat_at: Option<Timestamp>,
+}
+
+/// Lists the nodes by name.
+pub fn nodes(session: &Session, snapshot: &Snapshot) -> Result<Vec<Node>> {
+    let now = session.ambient.now();
+    let seen = session.hub.node_records()?;
+    Ok(seen
+        .into_iter()
+        .map(|seen| {
+            let beat_at: Option<Timestamp> = seen.record.beat_at.parse().ok();
+            let settings = session.config.node_settings(&seen.name);
+            let patience = seen.record.beat_seconds.max(1) * u64::from(settings.lost_after_beats);
+            let is_late = beat_at.is_none_or(|at| {
+                let silent = now.duration_since(at).as_secs();
+                silent > i64::try_from(patience).unwrap_or(i64::MAX)
+            });
+            let state = if is_late && seen.record.state != "stopped" {
+                "lost".to_owned()
+            } else {
+                seen.record.state.clone()
+            };
+            let running = snapshot
+                .tasks
+                .iter()
+                .filter(|task| {
+                    let claim = task.claim_in(Phase::Running);
+                    claim.is_some_and(|claim| claim.record.node.as_deref() == Some(seen.name.as_str()))
+                })
+                .map(|task| task.name().clone())
+                .collect();
+            Node { record: seen.record, state, running, beat_at }
+        })
+        .collect())
+}
