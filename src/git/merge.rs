@@ -135,3 +135,100 @@ fn are_apart(ours: &Side, theirs: &Side) -> bool {
             && !own_folders.into_iter().any(|folder| paths.contains(folder))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::git::Git;
+    use crate::git::objects::NewCommit;
+    use crate::git::repo::Identity;
+
+    /// Folders that are renamed whole, files that share a prefix with a folder, contents alike enough to be renames.
+    const PATHS: &[&str] = &["a/one", "a/two", "a/deep/x", "b/one", "b/two", "c", "a.txt", "d/new", "e/new"];
+
+    type Files = BTreeMap<&'static str, String>;
+
+    /// What one side does.
+    #[derive(Debug, Clone)]
+    enum Edit {
+        Write(usize, u8),
+        Delete(usize),
+        Move(usize, usize),
+    }
+
+    fn edits() -> impl Strategy<Value = Vec<Edit>> {
+        let path = 0..PATHS.len();
+        let one = prop_oneof![
+            (path.clone(), 0u8..4).prop_map(|(at, text)| Edit::Write(at, text)),
+            path.clone().prop_map(Edit::Delete),
+            (path.clone(), path).prop_map(|(from, to)| Edit::Move(from, to)),
+        ];
+        proptest::collection::vec(one, 0..4)
+    }
+
+    fn text(path: usize, variant: u8) -> String {
+        (0..20)
+            .map(|line| {
+                format!("line {line} of {}\n", if line == 3 { u8::try_from(path).unwrap() + variant } else { 0 })
+            })
+            .collect()
+    }
+
+    fn apply(files: &Files, edits: &[Edit]) -> Files {
+        let mut files = files.clone();
+        for edit in edits {
+            match *edit {
+                Edit::Write(at, variant) => {
+                    files.insert(PATHS[at], text(at, variant));
+                }
+                Edit::Delete(at) => {
+                    files.remove(PATHS[at]);
+                }
+                Edit::Move(from, to) => {
+                    if let Some(text) = files.remove(PATHS[from]) {
+                        files.insert(PATHS[to], text);
+                    }
+                }
+            }
+        }
+        files
+    }
+
+    fn commit(repo: &Repo, files: &Files, parents: &[ObjectId]) -> ObjectId {
+        let mut editor = repo.gix.edit_tree(ObjectId::empty_tree(repo.gix.object_hash())).unwrap();
+        for (path, text) in files {
+            let blob = repo.write_blob(text.as_bytes()).unwrap();
+            editor.upsert(*path, gix::object::tree::EntryKind::Blob, blob).unwrap();
+        }
+        let by = Identity { name: "t".into(), email: "t@example.invalid".into() };
+        let tree = editor.write().unwrap().detach();
+        let new = NewCommit { tree, parents, message: "m\n", by: &by, at: jiff::Timestamp::UNIX_EPOCH };
+        repo.write_commit(&new).unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_merge_without_git_is_what_git_would_have_said(start in 0u16..512, ours in edits(), theirs in edits()) {
+            let folder = tempfile::tempdir().unwrap();
+            Git::outside(folder.path()).check(&["init", "--quiet", "--bare", "."]).unwrap();
+            let repo = Repo::open(folder.path()).unwrap();
+            let files: Files = PATHS.iter().enumerate()
+                .filter(|(at, _)| start & (1 << at) != 0)
+                .map(|(at, path)| (*path, text(at, 0)))
+                .collect();
+            let base = commit(&repo, &files, &[]);
+            let one = commit(&repo, &apply(&files, &ours), &[base]);
+            let two = commit(&repo, &apply(&files, &theirs), &[base]);
+            if let Some(tree) = repo.merge_apart(one, two).unwrap() {
+                let by_git = repo.merge_by_git(one, two).unwrap();
+                prop_assert_eq!(by_git, Merged { tree, conflicts: vec![] });
+            }
+        }
+    }
+}

@@ -9,3 +9,6 @@
 // The harness.
 mod sandbox; // repositories, environment, running the binary
 mod sandbox_itself; // that the harness does what it says
+
+// What is stored.
+mod formats; // yesterday's state loads for ever
