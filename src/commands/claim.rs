@@ -5,10 +5,12 @@ use serde_json::json;
 use super::{Context, Outcome, resolve};
 use crate::config::Dur;
 use crate::exit::Exit;
+use crate::hub::Error as HubError;
+use crate::hub::snapshot::Snapshot;
 use crate::protocol::claim::{self, Options};
 use crate::protocol::{Error, Session, branch};
 use crate::task::name::NameKind;
-use crate::task::{Hold, Name, TaskName};
+use crate::task::{Hold, Name, State, TaskName};
 use crate::ui::{json, progress::Progress};
 
 /// How long a claim by hand holds.
@@ -48,8 +50,10 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         .ambient
         .now()
         .saturating_add(jiff::SignedDuration::try_from(*hold).unwrap_or(jiff::SignedDuration::MAX));
+    let wanted = tasks.len();
+    let tasks = unhindered(&session, &snapshot, tasks)?;
     let options = Options {
-        count: if tasks.is_empty() { args.count } else { tasks.len() },
+        count: if wanted == 0 { args.count } else { wanted },
         tasks,
         node: session.node.clone(),
         hold: Hold::Hand,
@@ -62,12 +66,35 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         branch::create(&session, won)?;
     }
     drop(progress);
+    if let (true, Some(task)) = (claimed.won.is_empty(), claimed.unmoved.first()) {
+        // Nobody else has it either: that is no race that was lost.
+        return Err(Error::from(HubError::Refused { name: session.hub.layout.claim(task) }).into());
+    }
     lost.extend(claimed.lost.iter().cloned());
     for (task, why) in &claimed.no_base {
         context.ui.warn(&format!("{task} waits: {why}"));
     }
     tell(context, &session, &claimed, &lost)?;
     Ok(if claimed.won.is_empty() { Exit::Nothing } else { Exit::Done })
+}
+
+/// Refuses a named task whose branch is checked out in the way; of all others, only leaves such a task out.
+fn unhindered(session: &Session, snapshot: &Snapshot, named: Vec<TaskName>) -> Result<Vec<TaskName>, Error> {
+    let mut hindered = false;
+    let mut free = Vec::new();
+    for task in &snapshot.tasks {
+        if !matches!(task.state(), State::Pending | State::Assigned) {
+            continue;
+        }
+        match branch::in_the_way(session, snapshot, task)? {
+            Some(checkout) if named.contains(task.name()) => {
+                return Err(branch::checked_out(session, task, checkout));
+            }
+            Some(_) => hindered = true,
+            None => free.push(task.name().clone()),
+        }
+    }
+    Ok(if named.is_empty() && hindered { free } else { named })
 }
 
 fn tell(context: &Context, session: &Session, claimed: &claim::Claimed, lost: &[TaskName]) -> Result<(), Error> {
@@ -94,11 +121,7 @@ fn tell(context: &Context, session: &Session, claimed: &claim::Claimed, lost: &[
 
 /// The named tasks that somebody else has, or that have ended: lost before we came. Any other obstacle of a named task
 /// is an error that says what it is.
-fn refused(
-    session: &Session,
-    snapshot: &crate::hub::snapshot::Snapshot,
-    options: &Options,
-) -> Result<Vec<TaskName>, Error> {
+fn refused(session: &Session, snapshot: &Snapshot, options: &Options) -> Result<Vec<TaskName>, Error> {
     use crate::task::order::Obstacle;
     let mut lost = Vec::new();
     for task in &options.tasks {

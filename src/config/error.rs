@@ -61,6 +61,16 @@ impl ConfigError {
         Self::about(ErrorKind::BadValue, origin, path, what, None).with_help(help)
     }
 
+    /// Makes the error about a file that is not text.
+    pub fn not_utf8(name: &str, error: &std::string::FromUtf8Error) -> Self {
+        let at = error.utf8_error().valid_up_to();
+        let text = crate::task::text::masked(&String::from_utf8_lossy(error.as_bytes()));
+        let text = Arc::new(NamedSource::new(name, text));
+        Self::new(ErrorKind::Syntax, format!("{} is not UTF-8 text", name.escape_debug()))
+            .at(&text, &(at..at + "\u{fffd}".len()), "here")
+            .with_help(Some("save it as UTF-8".to_owned()))
+    }
+
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), help: None, place: None }
     }

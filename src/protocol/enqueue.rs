@@ -89,7 +89,7 @@ pub fn enqueue(session: &Session, entries: &[Entry], options: Options) -> Result
             _ => wait_a_moment(session, attempt),
         }
         session.sync()?;
-        refuse_if_rejected(session, &edit, attempt)?;
+        session.refuse_if_unmoved(&[edit], attempt + 1)?;
     }
     Err(HubError::Busy { name: session.hub.layout.queue(), tries: TRIES }.into())
 }
@@ -100,15 +100,6 @@ struct Batch<'a> {
     fresh: Vec<&'a Entry>,
     /// Newer specs of pending tasks that are on the queue already, and are to be put in force.
     known: Vec<(TaskName, ObjectId)>,
-}
-
-/// A hub that answers, and leaves the queue as it was again and again, refuses.
-fn refuse_if_rejected(session: &Session, edit: &Edit, attempt: u32) -> Result<()> {
-    let unmoved = session.hub.known(&edit.name) == edit.old;
-    if attempt >= 4 && unmoved {
-        return Err(HubError::Refused { name: edit.name.clone() }.into());
-    }
-    Ok(())
 }
 
 /// Waits a random while, so that many enqueuers at one hot ref do not keep tripping over each other (FACTS.md: 6 a

@@ -102,6 +102,22 @@ pub enum Error {
         /// The obstacle.
         why: String,
     },
+    /// The branch that the claim would begin anew is checked out.
+    #[error("the branch `{}` of {task} is checked out in `{}`, with an earlier attempt on it", escaped(.branch), .checkout.display())]
+    #[diagnostic(
+        code(dispatch::claim::checked_out),
+        help(
+            "switch to another branch there, such as `git switch main`, and claim again; what is on the branch is kept"
+        )
+    )]
+    CheckedOut {
+        /// The task.
+        task: TaskName,
+        /// The branch.
+        branch: String,
+        /// The checkout.
+        checkout: std::path::PathBuf,
+    },
     /// The task cannot be cancelled any more.
     #[error("{task} {what}, which is too late to cancel it")]
     #[diagnostic(
@@ -241,6 +257,16 @@ pub enum Error {
         name: String,
         /// The address.
         url: String,
+    },
+    /// The remote is set up to be mirrored, which would overwrite our refs.
+    #[error("the remote `{}` is a mirror (`remote.{0}.mirror`), so any `git fetch` or `git push` overwrites the queue", escaped(.name))]
+    #[diagnostic(
+        code(dispatch::config::mirror_remote),
+        help("use a plain clone, or `git config --unset remote.NAME.mirror` and narrow `remote.NAME.fetch`")
+    )]
+    MirrorRemote {
+        /// The name.
+        name: String,
     },
     /// The repository has no commit on the target branch.
     #[error("the target branch `{}` has no commit yet", escaped(.branch))]

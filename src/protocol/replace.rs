@@ -21,8 +21,10 @@ pub fn put_in_force(session: &Session, newer: &[(TaskName, ObjectId)]) -> Result
     if newer.is_empty() {
         return Ok(());
     }
-    for _ in 0..TRIES {
+    let mut tried: Vec<Edit> = Vec::new();
+    for attempt in 0..TRIES {
         session.sync()?;
+        session.refuse_if_unmoved(&tried, attempt)?;
         let snapshot = session.snapshot()?;
         let mut edits = Vec::new();
         for (name, spec) in newer {
@@ -40,6 +42,7 @@ pub fn put_in_force(session: &Session, newer: &[(TaskName, ObjectId)]) -> Result
             return Ok(());
         }
         session.hub.publish(&edits)?;
+        tried = edits;
     }
     Err(HubError::Busy { name: session.hub.layout.claim(&newer[0].0), tries: TRIES }.into())
 }

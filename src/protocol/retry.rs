@@ -72,9 +72,11 @@ fn check(snapshot: &Snapshot, name: &TaskName) -> Result<()> {
 
 /// Retries one task; says whether it had to.
 fn one(session: &Session, name: &TaskName) -> Result<bool> {
+    let mut tried: Vec<Edit> = Vec::new();
     for attempt in 0..TRIES {
         if attempt > 0 {
             session.sync()?;
+            session.refuse_if_unmoved(&tried, attempt)?;
         }
         let snapshot = session.snapshot()?;
         check(&snapshot, name)?;
@@ -104,6 +106,7 @@ fn one(session: &Session, name: &TaskName) -> Result<bool> {
         if session.hub.publish(&edits)?.first().is_some_and(|answer| answer.is_yes()) {
             return Ok(true);
         }
+        tried = edits.into_iter().take(1).collect();
     }
     Err(HubError::Busy { name: session.hub.layout.claim(name), tries: TRIES }.into())
 }

@@ -12,3 +12,12 @@ mod sandbox_itself; // that the harness does what it says
 
 // What is stored.
 mod formats; // yesterday's state loads for ever
+
+// A person's day.
+mod hand; // claim, finish, release; fenced off with the work kept
+mod hubs; // not tests: what they share, so that each holds on both kinds of hub
+mod init; // the annotated file, the node's name, what `git log` shows
+mod replace;
+mod retry_cancel; // called off, tried again
+mod show; // everything of one task; how tasks are named; titles that would drive a terminal
+mod status; // what needs a person first; colours // a newer spec; dry runs
