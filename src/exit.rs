@@ -40,6 +40,7 @@ const USAGE: &[&str] = &[
     "dispatch::config::",
     "dispatch::enqueue::",
     "dispatch::task::",
+    "dispatch::demo::dir",
 ];
 
 /// Decides the exit code of an error by its code's family.

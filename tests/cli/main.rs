@@ -10,5 +10,7 @@
 mod sandbox; // repositories, environment, running the binary
 mod sandbox_itself; // that the harness does what it says
 
+mod demo; // a whole day, from an empty folder
+
 // What is stored.
 mod formats; // yesterday's state loads for ever
