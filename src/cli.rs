@@ -96,6 +96,16 @@ pub enum Command {
     Finish(commands::finish::Args),
     #[command(about = "Working: give back what you claimed")]
     Release(commands::release::Args),
+    #[command(about = "Working: let a node, or the fleet, take no new work")]
+    Pause(commands::pause::PauseArgs),
+    #[command(about = "Working: let a node, or the fleet, take work again")]
+    Resume(commands::pause::ResumeArgs),
+    #[command(about = "Working: see the nodes of the fleet")]
+    Nodes(commands::nodes::Args),
+    #[command(about = "Working: take the claims of lost nodes back")]
+    Reap(commands::reap::Args),
+    #[command(about = "Working: see the results that wait in this clone for the hub")]
+    Outbox(commands::outbox::Args),
     #[command(about = "Merging: merge finished work into the target, in order")]
     Collect(commands::collect::Args),
     #[command(about = "Looking: see the events of all tasks")]
@@ -157,6 +167,11 @@ fn carry_out(context: &Context, command: Command) -> commands::Outcome {
         Command::Claim(args) => commands::claim::run(context, &args),
         Command::Finish(args) => commands::finish::run(context, &args),
         Command::Release(args) => commands::release::run(context, &args),
+        Command::Pause(args) => commands::pause::pause(context, &args),
+        Command::Resume(args) => commands::pause::resume(context, &args),
+        Command::Nodes(args) => commands::nodes::run(context, &args),
+        Command::Reap(args) => commands::reap::run(context, &args),
+        Command::Outbox(args) => commands::outbox::run(context, &args),
         Command::Collect(args) => commands::collect::run(context, &args),
         Command::Log(args) => commands::log::run(context, &args),
         Command::Explain(args) => commands::explain::run(context, &args),

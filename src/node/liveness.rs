@@ -33,6 +33,7 @@ struct Seen {
     patience: Duration,
     since: Moment,
     polls: u32,
+    moved: bool,
 }
 
 impl Liveness {
@@ -45,8 +46,9 @@ impl Liveness {
                     seen.polls += 1;
                     seen.patience = beat.patience;
                 }
-                _ => {
-                    let seen = Seen { mark: beat.mark.clone(), patience: beat.patience, since: now, polls: 1 };
+                known => {
+                    let (mark, patience) = (beat.mark.clone(), beat.patience);
+                    let seen = Seen { mark, patience, since: now, polls: 1, moved: known.is_some() };
                     self.seen.insert(name.clone(), seen);
                 }
             }
@@ -56,6 +58,11 @@ impl Liveness {
     /// Takes in that a poll did not get through: whatever silence there was proves nothing.
     pub fn deaf(&mut self) {
         self.seen.clear();
+    }
+
+    /// Says whether what stands under this name has not given a sign of life since we began to listen.
+    pub fn is_silent(&self, name: &str) -> bool {
+        self.seen.get(name).is_some_and(|seen| !seen.moved)
     }
 
     /// Says whether what stands under this name is lost.

@@ -9,5 +9,6 @@ pub mod daemon;
 pub mod hint;
 pub mod liveness;
 pub mod machine;
+pub mod reap;
 pub mod recover;
 pub mod view;
