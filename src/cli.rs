@@ -64,42 +64,53 @@ pub enum Color {
     Never,
 }
 
-/// The commands.
+/// The commands; what each is, is told by its arguments' own doc comment, which is its help.
+#[expect(missing_docs, reason = "the help is the doc comment of the arguments")]
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Setting up: write git-dispatch.toml and name this node
+    #[command(about = "Setting up: write git-dispatch.toml and name this node")]
     Init(commands::init::Args),
-    /// Setting up: see a whole day of work in a scratch folder
+    #[command(about = "Setting up: see a whole day of work in a scratch folder")]
     Demo(commands::demo::Args),
-    /// The queue: put specs on it
+    #[command(about = "The queue: put specs on it")]
     Enqueue(commands::enqueue::Args),
-    /// The queue: see it
+    #[command(about = "The queue: see it")]
     List(commands::list::Args),
-    /// The queue: see everything of one task
+    #[command(about = "The queue: see everything of one task")]
     Show(commands::show::Args),
-    /// The queue: see at a glance what needs a person, what runs, what is left
+    #[command(about = "The queue: see at a glance what needs a person, what runs, what is left")]
     Status(commands::status::Args),
-    /// The queue: read the output of a task
+    #[command(about = "The queue: read the output of a task")]
     Logs(commands::logs::Args),
-    /// The queue: call tasks off for good
+    #[command(about = "The queue: call tasks off for good")]
     Cancel(commands::cancel::Args),
-    /// The queue: make failed, conflicting or cancelled tasks pending again
+    #[command(about = "The queue: make failed, conflicting or cancelled tasks pending again")]
     Retry(commands::retry::Args),
-    /// The queue: wait until tasks are past running
+    #[command(about = "The queue: wait until tasks are past running")]
     Wait(commands::wait::Args),
-    /// Working: claim tasks and run them until nothing is left
+    #[command(about = "Working: claim tasks and run them until nothing is left")]
     Run(commands::run::Args),
-    /// Working: claim tasks for yourself, without running them
+    #[command(about = "Working: claim tasks for yourself, without running them")]
     Claim(commands::claim::Args),
-    /// Working: publish what you made on a task branch
+    #[command(about = "Working: publish what you made on a task branch")]
     Finish(commands::finish::Args),
-    /// Working: give back what you claimed
+    #[command(about = "Working: give back what you claimed")]
     Release(commands::release::Args),
-    /// Merging: merge finished work into the target, in order
+    #[command(about = "Working: let a node, or the fleet, take no new work")]
+    Pause(commands::pause::PauseArgs),
+    #[command(about = "Working: let a node, or the fleet, take work again")]
+    Resume(commands::pause::ResumeArgs),
+    #[command(about = "Working: see the nodes of the fleet")]
+    Nodes(commands::nodes::Args),
+    #[command(about = "Working: take the claims of lost nodes back")]
+    Reap(commands::reap::Args),
+    #[command(about = "Working: see the results that wait in this clone for the hub")]
+    Outbox(commands::outbox::Args),
+    #[command(about = "Merging: merge finished work into the target, in order")]
     Collect(commands::collect::Args),
-    /// Looking: see the events of all tasks
+    #[command(about = "Looking: see the events of all tasks")]
     Log(commands::log::Args),
-    /// Looking: what an error code means, and what to do
+    #[command(about = "Looking: what an error code means, and what to do")]
     Explain(commands::explain::Args),
 }
 
@@ -156,6 +167,11 @@ fn carry_out(context: &Context, command: Command) -> commands::Outcome {
         Command::Claim(args) => commands::claim::run(context, &args),
         Command::Finish(args) => commands::finish::run(context, &args),
         Command::Release(args) => commands::release::run(context, &args),
+        Command::Pause(args) => commands::pause::pause(context, &args),
+        Command::Resume(args) => commands::pause::resume(context, &args),
+        Command::Nodes(args) => commands::nodes::run(context, &args),
+        Command::Reap(args) => commands::reap::run(context, &args),
+        Command::Outbox(args) => commands::outbox::run(context, &args),
         Command::Collect(args) => commands::collect::run(context, &args),
         Command::Log(args) => commands::log::run(context, &args),
         Command::Explain(args) => commands::explain::run(context, &args),

@@ -41,6 +41,7 @@ const USAGE: &[&str] = &[
     "dispatch::enqueue::",
     "dispatch::task::",
     "dispatch::explain::",
+    "dispatch::demo::dir",
 ];
 
 /// Decides the exit code of an error by its code's family.

@@ -5,11 +5,11 @@ use serde_json::json;
 use super::{Context, Outcome, resolve};
 use crate::exec::Cancel;
 use crate::exit::Exit;
-use crate::node::runner::{self, Options};
+use crate::node::daemon::{self, Options};
 use crate::protocol::session::OptionSettings;
 use crate::ui::{json, progress::Progress};
 
-/// Claim tasks and run them, until nothing is claimable.
+/// Claim tasks and run them, until nothing is claimable; for good, with --watch.
 ///
 /// The first Ctrl-C lets what runs finish and claims no more; the second stops the work and gives it back.
 #[derive(Debug, clap::Args)]
@@ -23,6 +23,9 @@ pub struct Args {
     /// How many in all at most
     #[arg(long, value_name = "N")]
     max: Option<usize>,
+    /// Stay, and run whatever comes
+    #[arg(long)]
+    watch: bool,
     /// The name of this node
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
@@ -39,20 +42,19 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     }
     // A signal must not end the push that publishes what was finished: git is let run to its deadline.
     let session = context.open_until(&settings, &Cancel::new())?;
-    let lock = runner::lock(&session)?;
+    let lock = daemon::lock(&session, &context.signals.first)?;
     let progress = Progress::start(&context.ui, "running");
     let mut options = Options {
         tasks: Vec::new(),
         slots: session.config.node_settings(session.node.as_str()).slots as usize,
         max: args.max,
-        drain: context.signals.first.clone(),
-        stop: context.signals.second.clone(),
+        watch: args.watch,
     };
     if !args.tasks.is_empty() {
         session.sync()?;
         options.tasks = resolve(&session, &session.snapshot()?, &args.tasks)?;
     }
-    let ran = runner::run(&session, &options, &progress)?;
+    let ran = daemon::run(&session, &options, &context.signals, &progress)?;
     drop(progress);
     drop(lock);
     if context.ui.json {

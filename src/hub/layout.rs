@@ -38,6 +38,11 @@ impl Layout {
         name.starts_with(&self.prefix)
     }
 
+    /// Which nodes are paused.
+    pub fn control(&self) -> String {
+        format!("{}control", self.prefix)
+    }
+
     /// What all claim refs begin with.
     pub fn claims(&self) -> String {
         format!("{}claims/", self.prefix)
@@ -61,6 +66,11 @@ impl Layout {
     /// The record and heartbeat of a node.
     pub fn node(&self, node: &Name) -> String {
         format!("{}{node}", self.nodes())
+    }
+
+    /// The record that stands under a node's name, whatever that is.
+    pub fn node_named(&self, name: &str) -> String {
+        format!("{}{name}", self.nodes())
     }
 
     /// Work of an attempt that was fenced off or went stale.

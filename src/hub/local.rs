@@ -6,6 +6,7 @@
 use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,7 +25,7 @@ pub struct LocalState {
     pub instance: String,
 }
 
-/// The clone's lock: held by whoever runs tasks in it, given up when dropped or when the process ends.
+/// A lock of this clone, given up when dropped or when the process ends.
 #[derive(Debug)]
 pub struct CloneLock(#[expect(dead_code, reason = "held for its lock")] File);
 
@@ -91,7 +92,24 @@ impl LocalState {
 
     /// Tries to take the clone's lock; `None` while another process holds it.
     pub fn try_lock(&self) -> Result<Option<CloneLock>> {
-        let path = self.path("lock");
+        self.try_lock_file("lock")
+    }
+
+    /// Waits for the lock on the mirror: two fetches of one clone at once would trip over each other's refs, which looks
+    /// like a hub that does not answer. After `patience` it goes on without: the lock is a courtesy.
+    pub fn lock_mirror(&self, patience: Duration) -> Result<Option<CloneLock>> {
+        let until = Instant::now() + patience;
+        loop {
+            let lock = self.try_lock_file("mirror.lock")?;
+            if lock.is_some() || Instant::now() >= until {
+                return Ok(lock);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn try_lock_file(&self, name: &str) -> Result<Option<CloneLock>> {
+        let path = self.path(name);
         let failed = |error| Error::from(GitError::file(&path, error));
         let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
         match file.try_lock() {

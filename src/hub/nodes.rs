@@ -12,7 +12,7 @@ use crate::git::repo::Identity;
 use crate::task::Name;
 
 /// What a node says of itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NodeRecord {
     /// The version of this record.
@@ -35,8 +35,8 @@ pub struct NodeRecord {
     pub mode: String,
     /// The version of the program.
     pub version: String,
-    /// The interval of its heartbeats, in seconds.
-    pub beat_seconds: u64,
+    /// The interval of its heartbeats, in seconds; fractions are for tests.
+    pub beat_seconds: f64,
     /// `idle`, `busy`, `draining`, `stopped`.
     pub state: String,
     /// The claims that it holds.
@@ -47,8 +47,17 @@ pub struct NodeRecord {
     pub beat: u64,
 }
 
+impl NodeRecord {
+    /// The interval of its heartbeats; one that states none, or nonsense, is taken to beat every minute.
+    pub fn beat_interval(&self) -> std::time::Duration {
+        let seconds =
+            if self.beat_seconds > 0.0 && self.beat_seconds < 86_400.0 { self.beat_seconds } else { 60.0 };
+        std::time::Duration::from_secs_f64(seconds)
+    }
+}
+
 /// A node's record with the name that it stands under.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Seen {
     /// The name of its ref.
     pub name: String,

@@ -46,6 +46,7 @@ impl Hub {
         let Place::Remote(remote) = &self.place else {
             return Ok(Synced { at, memory_lost: None });
         };
+        let _lock = state.lock_mirror(self.deadline)?;
         self.fetch_all(remote, branches)?;
         let mut remembered: Remembered = state.read("hub.json")?.unwrap_or_default();
         let memory_lost = self.move_whole_mirror(&mut remembered)?;

@@ -1,8 +1,14 @@
 //! The node: one clone that claims tasks and runs them in its slots.
 //!
-//! Owns the loop that supervises the slots, and the recovery of what a crashed start left behind. What a claim or a
+//! Owns what a node does next (`machine`, pure), the loop that carries it out (`daemon`), and the recovery of what a
+//! crashed start left behind. What a claim or a
 //! finish is, is `protocol`'s; how work is done, is `executor`'s.
 
 pub mod attempt;
+pub mod daemon;
+pub mod hint;
+pub mod liveness;
+pub mod machine;
+pub mod reap;
 pub mod recover;
-pub mod runner;
+pub mod view;

@@ -298,7 +298,7 @@ pub fn hand_record(session: &Session) -> NodeRecord {
         executors: offer.executors.into_iter().collect(),
         mode: format!("{:?}", settings.mode).to_lowercase(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        beat_seconds: settings.heartbeat.as_secs(),
+        beat_seconds: settings.heartbeat.as_secs_f64(),
         state: "stopped".to_owned(),
         claims: Vec::new(),
         beat_at: session.ambient.now().to_string(),

@@ -286,6 +286,18 @@ pub enum Error {
         help("use `--slots` there for more at once, or another clone for another node")
     )]
     AlreadyRunning,
+    /// Another clone is at work under this node's name.
+    #[error("another clone{} is at work as node `{node}`", if host.is_empty() { String::new() } else { format!(" on {}", escaped(host)) })]
+    #[diagnostic(
+        code(dispatch::run::name_taken),
+        help("give this clone a name of its own: `git config dispatch.node NAME`, or `--node NAME`")
+    )]
+    NameTaken {
+        /// The name.
+        node: String,
+        /// The other's machine.
+        host: String,
+    },
     /// A checkout of the target is in the way.
     #[error("`{}` has `{}` checked out, with changes that the merge would overwrite", .checkout.display(), escaped(.branch))]
     #[diagnostic(code(dispatch::collect::dirty_checkout), help("commit or stash them there; nothing was changed"))]

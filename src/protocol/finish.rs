@@ -23,8 +23,8 @@ use crate::hub::snapshot::{Claim, Standing, chain_of, read_claim};
 use crate::hub::{Answer, Edit, Error as HubError, Layout};
 use crate::task::event::{Event, bounded_error};
 use crate::task::name::NameKind;
-use crate::task::transition::count;
-use crate::task::{Name, Phase, Reason, TaskName};
+use crate::task::transition::{count, ended_badly};
+use crate::task::{Hold, Name, Phase, Reason, TaskName};
 
 /// How much of the output's end goes into the claim's own tree.
 const TAIL: usize = 16 * 1024;
@@ -75,7 +75,14 @@ pub enum Finished {
 /// be lost any more.
 pub fn record(session: &Session, won: &Won, ending: &Ending) -> Result<Waiting> {
     let before = &won.claim.record;
-    let phase = if ending.reason.is_none() { Phase::Completed } else { Phase::Failed };
+    let config = &session.config;
+    let by_hand = before.hold != Some(Hold::Beat);
+    let phase = match ending.reason {
+        None => Phase::Completed,
+        // A person who says that it failed is not asked again.
+        Some(_) if by_hand => Phase::Failed,
+        Some(reason) => ended_badly(before.attempts, reason, config.retry_failed, config.max_attempts),
+    };
     let mut record = ClaimRecord::following(before, phase, &session.state.instance, session.nonce()?);
     record.reason = ending.reason;
     record.attempts = count(before.attempts, Some(before.phase), phase, ending.reason);

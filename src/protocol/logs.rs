@@ -106,7 +106,8 @@ pub fn find(session: &Session, snapshot: &Snapshot, name: &TaskName, attempt: Op
         }
     }
     let ended = chain.iter().find(|claim| claim.record.attempts.begun == wanted && claim.result.is_some());
-    let text = ended.and_then(|claim| session.hub.repo.file_in(claim.id, LOG_FILE));
+    // One that said nothing has an empty output: that is an answer too.
+    let text = ended.map(|claim| session.hub.repo.file_in(claim.id, LOG_FILE).unwrap_or_default());
     let node = nodes.into_iter().next().unwrap_or_default();
     text.map(|text| Output { attempt: wanted, node, text, live: false }).ok_or_else(none)
 }

@@ -15,6 +15,7 @@ pub mod follow;
 pub mod hand;
 pub mod logs;
 pub mod nodes;
+pub mod pause;
 pub mod pick;
 pub mod release;
 pub mod replace;

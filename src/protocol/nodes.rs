@@ -12,7 +12,7 @@ use crate::hub::snapshot::Snapshot;
 use crate::task::{Phase, TaskName};
 
 /// A node as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     /// What it says of itself.
     pub record: NodeRecord,
@@ -33,11 +33,10 @@ pub fn nodes(session: &Session, snapshot: &Snapshot) -> Result<Vec<Node>> {
         .map(|seen| {
             let beat_at: Option<Timestamp> = seen.record.beat_at.parse().ok();
             let settings = session.config.node_settings(&seen.name);
-            let patience = seen.record.beat_seconds.max(1) * u64::from(settings.lost_after_beats);
-            let is_late = beat_at.is_none_or(|at| {
-                let silent = now.duration_since(at).as_secs();
-                silent > i64::try_from(patience).unwrap_or(i64::MAX)
-            });
+            let patience = seen.record.beat_interval() * settings.lost_after_beats;
+            // Beats are stamped in whole seconds.
+            let is_late =
+                beat_at.is_none_or(|at| now.duration_since(at).as_secs_f64() > patience.as_secs_f64() + 1.0);
             let state = if is_late && seen.record.state != "stopped" {
                 "lost".to_owned()
             } else {

@@ -5,7 +5,7 @@ use crate::hub::format::spec::FILE;
 use crate::hub::snapshot::{Snapshot, Task};
 use crate::task::order::{Candidate, Offer};
 use crate::task::spec::{self, Defaults};
-use crate::task::{Name, Phase};
+use crate::task::{Name, Phase, Reason, transition};
 
 use super::session::Session;
 
@@ -44,12 +44,28 @@ pub fn candidate(session: &Session, snapshot: &Snapshot, task: &Task) -> Candida
         // Only the spec itself says whether there is something to run; it is read for those few that may start.
         lacks_run: may_start && is_shell && read_spec(session, task).is_none_or(|spec| spec.run.is_none()),
         mode: record.mode,
+        rests: rests(session, task),
         depends_on: record
             .depends_on
             .iter()
             .map(|name| (name.clone(), snapshot.get(name).map(Task::state)))
             .collect(),
     }
+}
+
+/// Computes how long a task still rests after a bad attempt, in whole seconds, rounded up.
+fn rests(session: &Session, task: &Task) -> u64 {
+    let Some(claim) = task.claim_in(Phase::Released) else { return 0 };
+    // A lost node says nothing against the task: another may begin at once, up to the maximum.
+    if !claim.record.reason.is_some_and(|reason| reason.is_charged() && reason != Reason::Lost) {
+        return 0;
+    }
+    let config = &session.config;
+    let rest = transition::rest(claim.record.attempts.charged, *config.retry_wait, *config.retry_wait_max);
+    let over = claim.at.as_second() as f64 + rest.as_secs_f64();
+    let left = over - session.ambient.now().as_second() as f64;
+    // Another clock may be wrong; it must not put a task off for longer than the rest itself.
+    left.min(rest.as_secs_f64()).max(0.0).ceil() as u64
 }
 
 /// Returns the name of the executor that a task runs on.

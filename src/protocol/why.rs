@@ -9,7 +9,7 @@ use crate::task::order::Obstacle;
 /// A reason, for people and for programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitsFor {
-    /// `task`, `label`, `executor`, `node`, `run`, `assignment`, `person`, `collect`.
+    /// `task`, `label`, `executor`, `node`, `run`, `assignment`, `time`, `person`, `collect`.
     pub kind: &'static str,
     /// What it waits for.
     pub what: String,
@@ -54,6 +54,7 @@ fn of_obstacle(obstacle: &Obstacle) -> WaitsFor {
             ("run", "a `run` line, which the shell executor needs, or a person who claims it".to_owned())
         }
         Obstacle::OnlyAssigned => ("assignment", "an assignment".to_owned()),
+        Obstacle::Rests(seconds) => ("time", format!("the rest after its last attempt, {seconds} s more")),
         Obstacle::AssignedTo(node) => ("node", format!("{node}, which it is assigned to")),
         Obstacle::WaitsFor { task, .. } => ("task", task.to_string()),
         Obstacle::State(state) => ("task", state.to_string()),

@@ -30,6 +30,8 @@ pub struct Candidate {
     pub lacks_run: bool,
     /// Who may run it.
     pub mode: Mode,
+    /// How long it still rests after a bad attempt, in seconds; 0: not at all.
+    pub rests: u64,
     /// Its dependencies, and where each stands; `None` for one that is not on the queue.
     pub depends_on: Vec<(TaskName, Option<State>)>,
 }
@@ -71,6 +73,8 @@ pub enum Obstacle {
     NothingToRun,
     /// The task, or the node, goes by assignment only.
     OnlyAssigned,
+    /// It rests after a bad attempt, for so many seconds more.
+    Rests(u64),
 }
 
 impl std::fmt::Display for Obstacle {
@@ -86,6 +90,7 @@ impl std::fmt::Display for Obstacle {
             Self::Executor(name) => write!(f, "needs executor {}", super::text::escaped(name)),
             Self::NothingToRun => write!(f, "has no `run` for the shell executor"),
             Self::OnlyAssigned => write!(f, "runs only by assignment"),
+            Self::Rests(seconds) => write!(f, "rests for {seconds} s more after its last attempt"),
         }
     }
 }
@@ -112,7 +117,10 @@ pub fn obstacle(task: &Candidate, offer: &Offer) -> Option<Obstacle> {
     if !offer.executors.contains(&task.executor) {
         return Some(Obstacle::Executor(task.executor.clone()));
     }
-    (task.lacks_run && !offer.by_hand).then_some(Obstacle::NothingToRun)
+    if task.lacks_run && !offer.by_hand {
+        return Some(Obstacle::NothingToRun);
+    }
+    (task.rests > 0 && !offer.by_hand).then_some(Obstacle::Rests(task.rests))
 }
 
 /// Chooses the tasks that may start on the node, best first: by priority, then by place in the queue.
@@ -150,6 +158,7 @@ mod tests {
             executor: "shell".into(),
             lacks_run: false,
             mode: Mode::Undecided,
+            rests: 0,
             depends_on: vec![],
         }
     }
@@ -175,6 +184,7 @@ mod tests {
         assert_eq!(with(&|task| task.labels = vec!["gpu".into()]), Some(Obstacle::Label("gpu".into())));
         assert_eq!(with(&|task| task.executor = "glm".into()), Some(Obstacle::Executor("glm".into())));
         assert_eq!(with(&|task| task.lacks_run = true), Some(Obstacle::NothingToRun));
+        assert_eq!(with(&|task| task.rests = 7), Some(Obstacle::Rests(7)));
         assert_eq!(with(&|task| task.mode = Mode::Push), Some(Obstacle::OnlyAssigned));
         for state in [None, Some(State::Running), Some(State::Failed), Some(State::Cancelled)] {
             let waits = Some(Obstacle::WaitsFor { task: dependency.clone(), state });

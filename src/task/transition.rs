@@ -3,6 +3,8 @@
 //! Owns which phase may follow which in a claim chain, how attempts are counted along it, and what a task becomes when
 //! an attempt is taken away. Who may make a move, and when, is the business of `protocol`.
 
+use std::time::Duration;
+
 use super::phase::{Phase, Reason};
 
 /// How many attempts a chain has begun and how many of them ended charged.
@@ -65,6 +67,27 @@ pub fn taken_away(before: Attempts, reason: Reason, max_attempts: u32) -> Phase 
     if reason.is_charged() && charged >= max_attempts { Phase::Failed } else { Phase::Released }
 }
 
+/// Returns what a task becomes when its running attempt ended badly: `failed`, or `released` for another try, as long as
+/// the policy wants one. Attempts that ended by themselves are tried again `retry_failed` times; what could not even be
+/// started is tried elsewhere, up to `max_attempts`.
+pub fn ended_badly(before: Attempts, reason: Reason, retry_failed: u32, max_attempts: u32) -> Phase {
+    let charged = before.charged + u32::from(reason.is_charged());
+    let again = match reason {
+        Reason::Exit | Reason::Timeout | Reason::Stall | Reason::Verify => charged <= retry_failed,
+        Reason::Spawn => true,
+        _ => false,
+    };
+    if again && charged < max_attempts { Phase::Released } else { Phase::Failed }
+}
+
+/// Returns how long a task rests before its next attempt: doubled with each charged one, up to a bound.
+pub fn rest(charged: u32, wait: Duration, most: Duration) -> Duration {
+    match charged {
+        0 => Duration::ZERO,
+        _ => wait.saturating_mul(2u32.saturating_pow(charged - 1)).min(most),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -88,6 +111,23 @@ mod tests {
         assert!(!is_legal(Some(Phase::Failed), Phase::Running), "failed is claimed without a release");
         assert!(!is_legal(Some(Phase::Completed), Phase::Running), "finished work is claimed");
         assert!(!is_legal(Some(Phase::Merged), Phase::Cancelled), "what is in the target is cancelled");
+    }
+
+    #[test]
+    fn what_ended_by_itself_is_tried_again_as_often_as_is_wanted() {
+        let after =
+            |charged, reason, retries| ended_badly(Attempts { begun: charged + 1, charged }, reason, retries, 3);
+        assert_eq!(after(0, Reason::Exit, 0), Phase::Failed);
+        assert_eq!((after(0, Reason::Exit, 1), after(1, Reason::Exit, 1)), (Phase::Released, Phase::Failed));
+        assert_eq!(after(2, Reason::Timeout, 9), Phase::Failed, "never beyond the maximum");
+        assert_eq!((after(0, Reason::Spawn, 0), after(2, Reason::Spawn, 0)), (Phase::Released, Phase::Failed));
+        assert_eq!(after(0, Reason::Secrets, 9), Phase::Failed);
+    }
+
+    #[test]
+    fn rests_double_up_to_a_bound() {
+        let rest = |charged| rest(charged, Duration::from_secs(30), Duration::from_secs(100)).as_secs();
+        assert_eq!([rest(0), rest(1), rest(2), rest(3), rest(99)], [0, 30, 60, 100, 100]);
     }
 
     proptest! {

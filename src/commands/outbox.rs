@@ -1,0 +1,57 @@
+//! `git dispatch outbox`
+
+use serde_json::json;
+
+use super::{Context, Outcome};
+use crate::exit::Exit;
+use crate::hub::outbox;
+use crate::protocol::{Error, finish};
+use crate::ui::progress::Progress;
+use crate::ui::table::{Cell, Table};
+
+/// See the results that wait in this clone for the hub.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Publish them now
+    #[arg(long)]
+    flush: bool,
+}
+
+/// Shows the outbox.
+pub fn run(context: &Context, args: &Args) -> Outcome {
+    let session = context.open(&Vec::new())?;
+    let mut left = 0;
+    if args.flush {
+        let progress = Progress::start(&context.ui, "publishing");
+        session.sync()?;
+        left = finish::flush(&session, &progress)?;
+    }
+    let (waiting, broken) = outbox::list(&session.state).map_err(Error::from)?;
+    if context.ui.json {
+        let records: Vec<_> = waiting
+            .iter()
+            .map(|one| json!({"task": one.task, "claim": one.claim, "node": one.node, "fenced": one.fenced}))
+            .collect();
+        let broken: Vec<_> = broken.iter().map(|one| json!({"file": one.file, "why": one.why})).collect();
+        context.ui.document(&json!({"outbox": records, "broken": broken}));
+    } else {
+        let mut table = Table::default();
+        for one in &waiting {
+            let why =
+                one.fenced.as_deref().map_or("waits for the hub".to_owned(), |why| format!("fenced off: {why}"));
+            table.push(vec![Cell::text(&one.task), Cell::text(&one.node), Cell::text(&why)]);
+        }
+        for one in &broken {
+            table.push(vec![
+                Cell::text(&one.file),
+                Cell::text("-"),
+                Cell::text(&format!("{}; left as it is", one.why)),
+            ]);
+        }
+        if table.is_empty() {
+            context.ui.note("nothing waits");
+        }
+        context.ui.print(&table.render(context.ui.width));
+    }
+    Ok(if left == 0 { Exit::Done } else { Exit::Failed })
+}

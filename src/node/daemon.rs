@@ -1,0 +1,481 @@
+//! The loop of `run`: carries the machine's effects out and brings events back.
+//!
+//! One thread a slot waits for its executor; this loop alone speaks to the hub, so that a beat is sent only by the one
+//! who supervises the executors. It decides nothing: what to do next is `machine`'s.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::Scope;
+use std::time::{Duration, Instant};
+
+use super::attempt::{Outcome, carry_out};
+use super::hint::Hints;
+use super::machine::{Effect, Event, Machine, Said, Settings, View};
+use super::recover;
+use super::view::view;
+use crate::exec::{Cancel, Signals};
+use crate::executor::slot::{Slot, SlotRecord};
+use crate::git::ObjectId;
+use crate::git::refs::RefChange;
+use crate::hub::local::CloneLock;
+use crate::hub::nodes::NodeRecord;
+use crate::hub::snapshot::read_claim;
+use crate::hub::{Error as HubError, Layout, outbox};
+use crate::protocol::announce::{Announce, Happened};
+use crate::protocol::claim::{self, Won};
+use crate::protocol::finish::{self, Ending, Finished};
+use crate::protocol::release::release;
+use crate::protocol::{Error, Result, Session, pick};
+use crate::task::{Hold, Reason, TaskName};
+
+/// How long a `run` waits for the clone's lock.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+
+/// What is wanted of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The tasks wanted; empty: whatever is next.
+    pub tasks: Vec<TaskName>,
+    /// How many at once.
+    pub slots: usize,
+    /// How many in all at most.
+    pub max: Option<usize>,
+    /// Whether to stay when nothing is left.
+    pub watch: bool,
+}
+
+/// What a run did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ran {
+    /// The tasks whose attempts ended here, in order of their ends.
+    pub tasks: Vec<TaskName>,
+    /// How many of them failed, or were fenced off.
+    pub failed: usize,
+}
+
+/// Takes the clone's lock, waiting a while for another run that is about to end.
+pub fn lock(session: &Session, cancel: &Cancel) -> Result<CloneLock> {
+    let until = Instant::now() + LOCK_WAIT;
+    loop {
+        if let Some(lock) = session.state.try_lock()? {
+            return Ok(lock);
+        }
+        if Instant::now() >= until || cancel.wait_for(Duration::from_millis(50)) {
+            return Err(Error::AlreadyRunning);
+        }
+    }
+}
+
+/// What reaches the loop from outside.
+enum Message {
+    Ended(usize, Box<Outcome>),
+    Signal(u32),
+    Hint,
+}
+
+/// Claims and runs until nothing is claimable; for good, with `watch`.
+pub fn run(session: &Session, options: &Options, signals: &Signals, announce: &dyn Announce) -> Result<Ran> {
+    let settled = match first_look(session, announce) {
+        Ok(()) => true,
+        Err(error) if options.watch && error.is_unreachable() => false,
+        Err(error) => return Err(error),
+    };
+    let (sender, receiver) = channel();
+    let on_signal = sender.clone();
+    signals.on_signal(move |number, _| drop(on_signal.send(Message::Signal(number))));
+    let on_hint = sender.clone();
+    // Kept alive to the end: dropping it ends the watching.
+    let _hints = options.watch.then(|| Hints::watch(session, move || drop(on_hint.send(Message::Hint))));
+    let settings = session.config.node_settings(session.node.as_str());
+    let (machine, effects) = Machine::new(Settings {
+        slots: options.slots,
+        max: options.max,
+        watch: options.watch,
+        poll: *settings.poll,
+        poll_max: *settings.poll_max,
+        heartbeat: *settings.heartbeat,
+        max_beats_per_minute: session.config.max_beats_per_minute,
+    });
+    let mut daemon = Daemon {
+        session,
+        options,
+        announce,
+        machine,
+        started: Instant::now(),
+        work: effects.into(),
+        won: HashMap::new(),
+        running: BTreeMap::new(),
+        ended: BTreeMap::new(),
+        beat: 0,
+        has_begun: options.watch,
+        settled,
+        sender,
+        ran: Ran::default(),
+    };
+    std::thread::scope(|scope| {
+        let result = daemon.go(scope, &receiver);
+        if result.is_err() {
+            // Nobody would finish what runs: stop it, so that the threads end; the next start recovers the claims.
+            daemon.running.values().for_each(|running| running.stop.raise());
+        }
+        result
+    })?;
+    Ok(daemon.ran)
+}
+
+/// Settles what an earlier start left, before anything is claimed.
+fn first_look(session: &Session, announce: &dyn Announce) -> Result<()> {
+    session.sync()?;
+    refuse_taken_name(session)?;
+    recover::recover(session, announce)
+}
+
+/// Refuses a name under which another clone lives: two nodes of one name would take each other's beats for their own.
+fn refuse_taken_name(session: &Session) -> Result<()> {
+    let snapshot = session.snapshot()?;
+    let nodes = crate::protocol::nodes::nodes(session, &snapshot)?;
+    let other = nodes.iter().find(|node| {
+        node.record.name == session.node.as_str()
+            && node.record.clone != session.state.clone_id
+            && !matches!(node.state.as_str(), "lost" | "stopped")
+    });
+    match other {
+        Some(node) => Err(Error::NameTaken { node: session.node.to_string(), host: node.record.host.clone() }),
+        None => Ok(()),
+    }
+}
+
+struct Running {
+    won: Won,
+    stop: Cancel,
+}
+
+struct Daemon<'a> {
+    session: &'a Session,
+    options: &'a Options,
+    announce: &'a dyn Announce,
+    machine: Machine,
+    started: Instant,
+    work: VecDeque<Effect>,
+    /// What was won and is about to be started.
+    won: HashMap<ObjectId, Won>,
+    running: BTreeMap<usize, Running>,
+    ended: BTreeMap<usize, Outcome>,
+    beat: u64,
+    has_begun: bool,
+    /// Whether what an earlier start left has been settled: before that, nothing is claimed.
+    settled: bool,
+    sender: Sender<Message>,
+    ran: Ran,
+}
+
+impl<'a> Daemon<'a> {
+    fn go<'scope>(&mut self, scope: &'scope Scope<'scope, '_>, receiver: &Receiver<Message>) -> Result<()>
+    where
+        'a: 'scope,
+    {
+        loop {
+            while let Some(effect) = self.work.pop_front() {
+                if effect == Effect::Leave {
+                    self.say_goodbye();
+                    return Ok(());
+                }
+                if let Some(event) = self.carry_out(scope, effect)? {
+                    self.step(event);
+                }
+            }
+            let pause = self.machine.due().saturating_sub(self.started.elapsed());
+            match receiver.recv_timeout(pause) {
+                Ok(Message::Ended(slot, outcome)) => {
+                    self.ended.insert(slot, *outcome);
+                    self.step(Event::Ended { slot });
+                }
+                Ok(Message::Signal(number)) => self.step(Event::Signal(number)),
+                Ok(Message::Hint) => self.step(Event::Hint),
+                Err(RecvTimeoutError::Timeout) => self.step(Event::Time),
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+        }
+    }
+
+    fn step(&mut self, event: Event) {
+        let effects = self.machine.step(self.started.elapsed(), event);
+        self.work.extend(effects);
+    }
+
+    fn carry_out<'scope>(&mut self, scope: &'scope Scope<'scope, '_>, effect: Effect) -> Result<Option<Event>>
+    where
+        'a: 'scope,
+    {
+        match effect {
+            Effect::Sync => self.or_deaf(Self::sync).map(Some),
+            Effect::Look => Ok(Some(Event::Looked(self.view()?))),
+            Effect::Claim(tasks) => self.or_deaf(|daemon| daemon.claim(tasks)).map(Some),
+            Effect::Start { slot, claim, .. } => self.start(scope, slot, claim).map(|()| None),
+            Effect::Stop { slot } => {
+                if let Some(running) = self.running.get(&slot) {
+                    running.stop.raise();
+                }
+                Ok(None)
+            }
+            Effect::Settle { slot } => self.settle(slot),
+            Effect::Reclaim(claims) => self.reclaim(&claims).map(|()| None),
+            Effect::Beat => {
+                self.send_beat();
+                Ok(None)
+            }
+            Effect::Tell(said) => {
+                self.announce.happened(&Happened::Note(self.text(said)));
+                Ok(None)
+            }
+            Effect::GiveUp => Err(HubError::Refused { name: self.session.hub.layout.claims() }.into()),
+            Effect::Leave => Ok(None),
+        }
+    }
+
+    /// Turns a hub that does not answer into an event; any other failure ends the run.
+    fn or_deaf(&mut self, what: impl FnOnce(&mut Self) -> Result<Event>) -> Result<Event> {
+        match what(self) {
+            Err(error) if error.is_unreachable() => Ok(Event::Deaf),
+            // A hub that lost its memory is like one that is away: nothing is claimed, what runs goes on.
+            Err(Error::Hub(error @ HubError::MemoryLost { .. })) if self.options.watch => {
+                self.announce.happened(&Happened::Note(error.to_string()));
+                Ok(Event::Deaf)
+            }
+            result => result,
+        }
+    }
+
+    fn sync(&mut self) -> Result<Event> {
+        if self.settled {
+            self.session.sync()?;
+        } else {
+            first_look(self.session, self.announce)?;
+            self.settled = true;
+        }
+        let (waiting, _) = outbox::list(&self.session.state)?;
+        if waiting.iter().any(|waiting| waiting.fenced.is_none() && !self.is_ending(&waiting.claim)) {
+            finish::flush(self.session, self.announce)?;
+        }
+        let held = self.machine.claims();
+        recover::release_late_landings(self.session, &held, self.announce)?;
+        Ok(Event::Synced(self.view()?))
+    }
+
+    fn is_ending(&self, claim: &str) -> bool {
+        self.running.values().any(|running| claim == running.won.claim.id.to_string().as_str())
+    }
+
+    fn view(&self) -> Result<View> {
+        view(self.session, &self.session.snapshot()?, &self.options.tasks)
+    }
+
+    fn claim(&mut self, tasks: Vec<TaskName>) -> Result<Event> {
+        let snapshot = self.session.snapshot()?;
+        let wanted = claim::Options {
+            count: tasks.len(),
+            tasks,
+            node: self.session.node.clone(),
+            hold: Hold::Beat,
+            until: None,
+        };
+        let record = self.record("busy");
+        let claimed = claim::claim(self.session, &snapshot, &wanted, Some(record))?;
+        let mut set_aside = Vec::new();
+        for (task, no_base) in claimed.no_base {
+            if !self.options.watch {
+                self.announce.happened(&Happened::Note(format!("{task} waits: {no_base}")));
+            }
+            set_aside.push(task);
+        }
+        let refused = claimed.won.is_empty() && !claimed.unmoved.is_empty();
+        let won = claimed.won.iter().map(|won| (won.claim.record.task.clone(), won.claim.id)).collect();
+        self.won.extend(claimed.won.into_iter().map(|won| (won.claim.id, won)));
+        Ok(Event::Claimed { won, set_aside, refused })
+    }
+
+    fn start<'scope>(&mut self, scope: &'scope Scope<'scope, '_>, slot: usize, claim: ObjectId) -> Result<()>
+    where
+        'a: 'scope,
+    {
+        let Some(won) = self.won.remove(&claim) else { return Ok(()) };
+        let repo = &self.session.hub.repo;
+        let pin = Layout::slot_base(slot);
+        let old = repo.ref_value(&pin);
+        if old != Some(won.base.commit) {
+            repo.change_refs(&[RefChange::new(pin, old, Some(won.base.commit))], "git dispatch: base")?;
+        }
+        self.announce.happened(&Happened::Started {
+            task: won.claim.record.task.clone(),
+            title: won.spec.record.title.clone(),
+            attempt: won.claim.record.attempts.begun,
+        });
+        self.has_begun = true;
+        let stop = Cancel::new();
+        self.running.insert(slot, Running { won: won.clone(), stop: stop.clone() });
+        let (session, sender) = (self.session.clone(), self.sender.clone());
+        scope.spawn(move || {
+            let outcome = Box::new(carry_out(&session, &won, slot, &stop));
+            // The loop is gone only when it failed; then the next start recovers.
+            let _ = sender.send(Message::Ended(slot, outcome));
+        });
+        Ok(())
+    }
+
+    /// Publishes what ended in a slot, or gives it back.
+    fn settle(&mut self, slot: usize) -> Result<Option<Event>> {
+        let (Some(running), Some(outcome)) = (self.running.remove(&slot), self.ended.remove(&slot)) else {
+            return Ok(None);
+        };
+        let won = running.won;
+        self.ran.tasks.push(won.claim.record.task.clone());
+        let (well, took) = match outcome {
+            Outcome::Ended(ending) => (self.finish(&won, &ending)?, ending.took),
+            Outcome::GivenBack { reason, work } => {
+                self.give_back(&won, reason, work)?;
+                (true, Duration::ZERO)
+            }
+        };
+        SlotRecord::remove(&Slot::at(&self.session.work_dir(), slot));
+        Ok(Some(Event::Settled { slot, well, took }))
+    }
+
+    /// Says whether the attempt went well.
+    fn finish(&mut self, won: &Won, ending: &Ending) -> Result<bool> {
+        let task = won.claim.record.task.clone();
+        let waiting = finish::record(self.session, won, ending)?;
+        let record = self.record(if self.running.is_empty() { "idle" } else { "busy" });
+        match finish::publish(self.session, &waiting, Some(&record))? {
+            Finished::Published => match ending.reason {
+                None => self.announce_completed(won, ending),
+                Some(reason) => {
+                    self.ran.failed += 1;
+                    let error = ending.error.clone().unwrap_or_default();
+                    self.announce.happened(&Happened::Failed { task, reason, error });
+                }
+            },
+            Finished::Fenced { why, kept } => {
+                self.ran.failed += 1;
+                self.announce.happened(&Happened::Fenced { task, why, kept });
+            }
+            Finished::Waiting => self.announce.happened(&Happened::Waiting { task }),
+        }
+        Ok(ending.reason.is_none())
+    }
+
+    /// Gives an attempt back. What was taken away meanwhile is somebody else's: its work is kept.
+    fn give_back(&mut self, won: &Won, reason: Reason, work: Option<ObjectId>) -> Result<()> {
+        let task = won.claim.record.task.clone();
+        let answer = match release(self.session, &won.claim, reason, work, None) {
+            Ok(answer) => answer,
+            // The next start of this clone recovers it, and others do by its silence.
+            Err(error) if error.is_unreachable() => {
+                self.announce.happened(&Happened::Note(format!("{task} could not be given back: {error}")));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        if answer.is_yes() {
+            self.announce.happened(&Happened::Released { task, reason });
+            return Ok(());
+        }
+        self.ran.failed += 1;
+        let kept = self.keep(won, work)?;
+        let why = "it was cancelled or taken over while it ran".to_owned();
+        self.announce.happened(&Happened::Fenced { task, why, kept });
+        Ok(())
+    }
+
+    fn keep(&self, won: &Won, work: Option<ObjectId>) -> Result<Option<String>> {
+        let Some(work) = work else { return Ok(None) };
+        let record = &won.claim.record;
+        let name = self.session.hub.layout.attempt(&record.task, record.attempts.begun, self.session.node.as_str());
+        let edit = crate::hub::Edit::new(name.clone(), None, Some(work));
+        Ok(self.session.hub.publish(&[edit])?[0].is_yes().then_some(name))
+    }
+
+    fn announce_completed(&self, won: &Won, ending: &Ending) {
+        let result = ending.result.unwrap_or(won.base.commit);
+        let changed = self.session.hub.repo.changed(won.base.commit, result).unwrap_or_default();
+        self.announce.happened(&Happened::Completed {
+            task: won.claim.record.task.clone(),
+            files: changed.paths.len() as u64,
+            lines: (changed.added, changed.removed),
+            took: ending.took,
+        });
+    }
+
+    /// Takes claims back whose nodes are lost. Somebody else may be doing the same: one of us gets each.
+    fn reclaim(&self, claims: &[(TaskName, ObjectId)]) -> Result<()> {
+        for (task, id) in claims {
+            let Ok(claim) = read_claim(&self.session.hub.repo, *id) else { continue };
+            let node = claim.record.node.clone().unwrap_or_default();
+            let why = format!("its node {node} gave no sign of life");
+            match release(self.session, &claim, Reason::Lost, None, Some(&why)) {
+                Ok(answer) if answer.is_yes() => {
+                    self.announce.happened(&Happened::Released { task: task.clone(), reason: Reason::Lost });
+                }
+                Ok(_) => {}
+                Err(error) if error.is_unreachable() => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// What this node says of itself now; beats are numbered, so that none is like another.
+    fn record(&mut self, state: &str) -> NodeRecord {
+        self.beat += 1;
+        let session = self.session;
+        let settings = session.config.node_settings(session.node.as_str());
+        let offer = pick::offer(session, &session.node, false);
+        let held = self.running.values().map(|running| running.won.claim.id).chain(self.won.keys().copied());
+        NodeRecord {
+            v: 1,
+            name: session.node.to_string(),
+            clone: session.state.clone_id.clone(),
+            instance: session.state.instance.clone(),
+            host: session.ambient.host(),
+            slots: self.options.slots as u32,
+            labels: settings.labels,
+            executors: offer.executors.into_iter().collect(),
+            mode: format!("{:?}", settings.mode).to_lowercase(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            beat_seconds: self.machine.beat_interval().as_secs_f64(),
+            state: state.to_owned(),
+            claims: held.map(|id| id.to_string()).collect(),
+            beat_at: session.ambient.now().to_string(),
+            beat: self.beat,
+        }
+    }
+
+    /// A beat that is lost is followed by the next; it decides nothing by itself.
+    fn send_beat(&mut self) {
+        let record = self.record(self.machine.state());
+        let session = self.session;
+        if let Ok(edit) = session.hub.beat(&session.node, &record, &[], &session.by, &session.ambient) {
+            let _ = session.hub.publish_unsettled(&[edit]);
+        }
+    }
+
+    /// A node told to stop, or with nothing left, stays listed as stopped. One that never began says nothing.
+    fn say_goodbye(&mut self) {
+        if self.has_begun {
+            self.send_beat();
+        }
+    }
+
+    fn text(&self, said: Said) -> String {
+        let poll_max = self.session.config.node_settings(self.session.node.as_str()).poll_max;
+        match said {
+            Said::HubAway => "the hub does not answer; what runs goes on, and results wait here".to_owned(),
+            Said::HubBack => "the hub answers again".to_owned(),
+            Said::Broken => {
+                format!("tasks fail at once here, one after the other; resting up to {poll_max}, then trying one")
+            }
+            Said::Draining => "taking no more; a second signal stops what runs and gives it back".to_owned(),
+            Said::Paused => "paused; `git dispatch resume` ends it".to_owned(),
+            Said::Resumed => "resumed".to_owned(),
+        }
+    }
+}

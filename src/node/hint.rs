@@ -1,0 +1,50 @@
+//! Hints from a hub on this machine: when something lands there, it is worth looking at once.
+//!
+//! A hint is never data: it may be missed, come late or come for nothing, and nothing depends on it but how soon the
+//! next poll is.
+
+use std::path::{Path, PathBuf};
+
+use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
+
+use crate::hub::Place;
+use crate::protocol::Session;
+
+/// A watch on the hub's folder; it ends when dropped.
+#[derive(Debug)]
+pub struct Hints(#[expect(dead_code, reason = "held for its effect")] Option<RecommendedWatcher>);
+
+impl Hints {
+    /// Watches the hub, where it is a folder of this machine; elsewhere this does nothing.
+    pub fn watch(session: &Session, tell: impl Fn() + Send + 'static) -> Self {
+        Self(folder_of(session).and_then(|folder| watch(&folder, tell)))
+    }
+}
+
+fn watch(folder: &Path, tell: impl Fn() + Send + 'static) -> Option<RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+        // Reading a ref is an event too, and every poll of ours reads.
+        let is_change = |event: &Event| !event.kind.is_access() && !event.kind.is_other();
+        if event.is_ok_and(|event| is_change(&event) && event.paths.iter().any(|path| is_worth_a_look(path))) {
+            tell();
+        }
+    })
+    .ok()?;
+    watcher.watch(&folder.join("refs"), RecursiveMode::Recursive).ok()?;
+    Some(watcher)
+}
+
+/// Beats of nodes are no reason to look: they would wake the whole fleet for nothing.
+fn is_worth_a_look(path: &Path) -> bool {
+    let text = path.to_string_lossy();
+    !text.ends_with(".lock") && ["/queue", "/claims/", "/control"].iter().any(|part| text.contains(part))
+}
+
+/// The hub's own folder: of a path, of a `file://` URL, or of this repository.
+fn folder_of(session: &Session) -> Option<PathBuf> {
+    let Place::Remote(remote) = &session.hub.place else {
+        return Some(session.hub.repo.common_dir().to_owned());
+    };
+    let path = PathBuf::from(remote.url.strip_prefix("file://").unwrap_or(&remote.url));
+    [path.join(".git"), path].into_iter().find(|folder| folder.join("objects").is_dir())
+}

@@ -1,0 +1,90 @@
+//! Reap: claims of lost nodes are taken back by hand, from any clone.
+//!
+//! Goes by the same observation as a node does: a one-shot command has to listen as long as the silence must last.
+
+use std::time::{Duration, Instant};
+
+use super::liveness::Liveness;
+use super::view::view;
+use crate::exec::Cancel;
+use crate::git::ObjectId;
+use crate::hub::snapshot::{Snapshot, Task};
+use crate::protocol::announce::{Announce, Happened};
+use crate::protocol::release::release;
+use crate::protocol::{Result, Session};
+use crate::task::{Phase, Reason, TaskName};
+
+/// Which claims are meant.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Only those of this node.
+    pub node: Option<String>,
+    /// Only those older than this.
+    pub older_than: Option<Duration>,
+    /// Without listening first.
+    pub force: bool,
+}
+
+/// Takes claims back and names their tasks.
+pub fn reap(
+    session: &Session,
+    options: &Options,
+    cancel: &Cancel,
+    announce: &dyn Announce,
+) -> Result<Vec<TaskName>> {
+    let started = Instant::now();
+    let mut liveness = Liveness::default();
+    let mut reaped = Vec::new();
+    loop {
+        session.sync()?;
+        let snapshot = session.snapshot()?;
+        let seen = view(session, &snapshot, &[])?;
+        liveness.hear(started.elapsed(), &seen.beats);
+        let meant: Vec<&Task> = snapshot.tasks.iter().filter(|task| is_meant(session, task, options)).collect();
+        let mut listening = false;
+        for task in meant {
+            let Some(claim) = task.claim() else { continue };
+            let watched = seen.watched.iter().find(|(_, id, _)| *id == claim.id);
+            let is_over = seen.expired.iter().any(|(_, id)| *id == claim.id);
+            let is_lost = watched.is_some_and(|(_, _, name)| liveness.is_lost(started.elapsed(), name));
+            if options.force || is_over || is_lost {
+                take(session, &snapshot, claim.id, task.name(), &mut reaped, announce)?;
+            } else {
+                listening |= watched.is_some_and(|(_, _, name)| liveness.is_silent(name));
+            }
+        }
+        let longest = seen.beats.iter().map(|(_, beat)| beat.patience).max().unwrap_or_default();
+        if !listening || started.elapsed() > longest * 2 {
+            return Ok(reaped);
+        }
+        let poll = *session.config.node_settings(session.node.as_str()).poll;
+        if cancel.wait_for(poll) {
+            return Err(crate::git::Error::Interrupted.into());
+        }
+    }
+}
+
+fn is_meant(session: &Session, task: &Task, options: &Options) -> bool {
+    let Some(claim) = task.claim_in(Phase::Running) else { return false };
+    let of_node = options.node.as_ref().is_none_or(|node| claim.record.node.as_ref() == Some(node));
+    let age = session.ambient.now().duration_since(claim.at).as_secs_f64();
+    of_node && options.older_than.is_none_or(|least| age >= least.as_secs_f64())
+}
+
+fn take(
+    session: &Session,
+    snapshot: &Snapshot,
+    id: ObjectId,
+    name: &TaskName,
+    reaped: &mut Vec<TaskName>,
+    announce: &dyn Announce,
+) -> Result<()> {
+    let Some(claim) = snapshot.get(name).and_then(Task::claim).filter(|claim| claim.id == id) else {
+        return Ok(());
+    };
+    if release(session, claim, Reason::Lost, None, Some("taken back by hand"))?.is_yes() {
+        announce.happened(&Happened::Released { task: name.clone(), reason: Reason::Lost });
+        reaped.push(name.clone());
+    }
+    Ok(())
+}
