@@ -30,6 +30,19 @@ fn each_layer_wins_over_those_below_it_and_is_named() {
     });
 }
 
+/// As with any git command; older gits hand it on in another form.
+#[test]
+fn settings_of_one_git_command_hold_for_it() {
+    on_both(|repo| {
+        let told =
+            repo.git(&["-c", "dispatch.maxAttempts=7", "-c", "a.b=it's", "dispatch", "status", "--settings"]);
+        let line = told.lines().find(|line| line.starts_with("max_attempts")).unwrap();
+        assert!(line.contains(" 7 ") && line.ends_with("git config dispatch.maxAttempts (command)"), "{line}");
+        let parameters = [("GIT_CONFIG_PARAMETERS", "'dispatch.maxAttempts=6'")];
+        assert_eq!(setting(repo, &parameters, "max_attempts").0, "6");
+    });
+}
+
 #[test]
 fn options_win_over_everything() {
     on_both(|repo| {
@@ -74,7 +87,7 @@ fn people_see_value_and_origin_side_by_side() {
         let told = repo.dispatch(&["status", "--settings"]).success().stdout;
         let line = told.lines().find(|line| line.starts_with("max_attempts")).unwrap();
         let parts: Vec<&str> = line.split_whitespace().collect();
-        assert_eq!(parts, ["max_attempts", "9", "git", "config", "dispatch.maxattempts", "(local)"], "{line}");
+        assert_eq!(parts, ["max_attempts", "9", "git", "config", "dispatch.maxAttempts", "(local)"], "{line}");
     });
 }
 
@@ -102,11 +115,14 @@ fn a_setting_that_is_wrong_names_its_place_in_every_layer() {
         };
         wrong(&[("GIT_DISPATCH_MAX_ATTEMPTS", "many")], "GIT_DISPATCH_MAX_ATTEMPTS");
         repo.git(&["config", "dispatch.maxAttempts", "many"]);
-        wrong(&[], "dispatch.maxattempts` (local)");
+        wrong(&[], "dispatch.maxAttempts` (local)");
         repo.git(&["config", "--unset", "dispatch.maxAttempts"]);
         repo.write("git-dispatch.toml", "# one\nmax_attempts = \"many\"\n");
         let error = wrong(&[], "max_attempts");
-        assert_eq!((&error["file"], &error["line"], &error["column"]), (&"git-dispatch.toml".into(), &2.into(), &16.into()));
+        assert_eq!(
+            (&error["file"], &error["line"], &error["column"]),
+            (&"git-dispatch.toml".into(), &2.into(), &16.into())
+        );
         assert_eq!(as_json(repo, &["status", "--settings"]).code, 2);
     });
 }
