@@ -6,6 +6,7 @@
 use super::claim::write;
 use super::collect::landed;
 use super::error::{Error, Result};
+use super::refusal::Refusal;
 use super::seal::{Ended, seal};
 use super::session::Session;
 use crate::git::ObjectId;
@@ -41,16 +42,18 @@ pub fn cancel(session: &Session, names: &[TaskName]) -> Result<Cancelled> {
         }
     }
     let mut ended: Vec<Ended> = Vec::new();
-    let mut tried: Vec<Edit> = Vec::new();
+    let mut refusal = Refusal::default();
     for attempt in 0..TRIES {
         if open.is_empty() {
             break;
         }
         if attempt > 0 {
             session.sync()?;
-            session.refuse_if_unmoved(&tried, attempt)?;
+            refusal.look(session)?;
         }
+        let tried;
         (open, tried) = round(session, &open, &mut ended, &mut done)?;
+        refusal.tried(tried);
     }
     if let Some(name) = open.first() {
         return Err(HubError::Busy { name: session.hub.layout.claim(name), tries: TRIES }.into());

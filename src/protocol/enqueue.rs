@@ -9,6 +9,7 @@ use cycle::check_cycles;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::error::{DependencyError, Error, Result};
+use super::refusal::Refusal;
 use super::replace;
 use super::session::Session;
 use crate::config::near::nearest;
@@ -59,6 +60,7 @@ pub struct Options {
 pub fn enqueue(session: &Session, entries: &[Entry], options: Options) -> Result<Enqueued> {
     check_twice(entries)?;
     let mut ours: Vec<ObjectId> = Vec::new();
+    let mut refusal = Refusal::default();
     for attempt in 0..TRIES {
         let snapshot = session.snapshot()?;
         let batch = check(session, &snapshot, entries, options)?;
@@ -89,7 +91,8 @@ pub fn enqueue(session: &Session, entries: &[Entry], options: Options) -> Result
             _ => wait_a_moment(session, attempt),
         }
         session.sync()?;
-        session.refuse_if_unmoved(&[edit], attempt + 1)?;
+        refusal.tried(vec![edit]);
+        refusal.look(session)?;
     }
     Err(HubError::Busy { name: session.hub.layout.queue(), tries: TRIES }.into())
 }

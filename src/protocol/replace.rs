@@ -6,6 +6,7 @@
 use super::cancel::fresh;
 use super::claim::write;
 use super::error::{Error, Result};
+use super::refusal::Refusal;
 use super::session::Session;
 use crate::git::ObjectId;
 use crate::hub::format::ClaimRecord;
@@ -21,10 +22,10 @@ pub fn put_in_force(session: &Session, newer: &[(TaskName, ObjectId)]) -> Result
     if newer.is_empty() {
         return Ok(());
     }
-    let mut tried: Vec<Edit> = Vec::new();
-    for attempt in 0..TRIES {
+    let mut refusal = Refusal::default();
+    for _ in 0..TRIES {
         session.sync()?;
-        session.refuse_if_unmoved(&tried, attempt)?;
+        refusal.look(session)?;
         let snapshot = session.snapshot()?;
         let mut edits = Vec::new();
         for (name, spec) in newer {
@@ -42,7 +43,7 @@ pub fn put_in_force(session: &Session, newer: &[(TaskName, ObjectId)]) -> Result
             return Ok(());
         }
         session.hub.publish(&edits)?;
-        tried = edits;
+        refusal.tried(edits);
     }
     Err(HubError::Busy { name: session.hub.layout.claim(&newer[0].0), tries: TRIES }.into())
 }

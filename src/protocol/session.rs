@@ -14,7 +14,7 @@ use crate::git::repo::Identity;
 use crate::hub::local::LocalState;
 use crate::hub::snapshot::Snapshot;
 use crate::hub::sync::{Remembered, Synced};
-use crate::hub::{Edit, Error as HubError, Hub, Layout, Place};
+use crate::hub::{Error as HubError, Hub, Layout, Place};
 use crate::task::name::NameKind;
 use crate::task::{Name, TaskName};
 
@@ -26,9 +26,6 @@ pub const CONFIG_FILE: &str = "git-dispatch.toml";
 /// How many times `sync_timeout` a conversation with the hub may take where something is to be changed: a reader gives up
 /// and shows what it knows, a writer had better get through.
 const WRITING_TAKES: u32 = 6;
-
-/// So many pushes may come to nothing before that counts as a refusal: a busy lock or a late answer looks the same.
-const MISTAKABLE: u32 = 5;
 
 /// A clone, ready for a verb.
 #[derive(Clone)]
@@ -121,15 +118,6 @@ impl Session {
     /// Returns when the mirror was last brought up to date; `None` with the embedded hub, or before the first time.
     pub fn synced_at(&self) -> Result<Option<jiff::Timestamp>> {
         Ok(self.state.read::<Remembered>("hub.json")?.and_then(|remembered| remembered.synced_at))
-    }
-
-    /// Refuses to try on where a hub answers and leaves a ref as it was again and again: that is not a race, it refuses.
-    pub fn refuse_if_unmoved(&self, edits: &[Edit], tries: u32) -> Result<()> {
-        let unmoved = |edit: &&Edit| self.hub.known(&edit.name) == edit.old && edit.old != edit.new;
-        match edits.iter().find(unmoved).filter(|_| tries >= MISTAKABLE) {
-            Some(edit) => Err(HubError::Refused { name: edit.name.clone() }.into()),
-            None => Ok(()),
-        }
     }
 
     /// Draws a nonce.

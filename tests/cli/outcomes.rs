@@ -1,6 +1,8 @@
 //! Two verbs let loose together, from two clones or two processes of one: each round ends in one of the two outcomes that
 //! DESIGN.md allows, never in both, never in neither. `GIT_DISPATCH_TEST_ROUNDS` says how many rounds.
 
+#![expect(clippy::print_stderr, reason = "a long run is to tell how often it saw each outcome")]
+
 use serde_json::Value;
 
 use crate::hubs::{as_json, enqueue, show, work_on};
@@ -10,6 +12,9 @@ fn rounds() -> usize {
     std::env::var("GIT_DISPATCH_TEST_ROUNDS").map_or(4, |rounds| rounds.parse().expect("a number of rounds"))
 }
 
+/// What one side of a race does in its repository with the task of this id.
+type Job<'a> = &'a (dyn Fn(&Repo, &str) -> Out + Sync);
+
 /// Where a race is run: two clones of one hub, or one repository twice.
 fn places() -> [(Sandbox, [&'static str; 2]); 2] {
     [(Sandbox::with_clones(&["a", "b"]), ["a", "b"]), (Sandbox::embedded(), ["solo", "solo"])]
@@ -18,7 +23,7 @@ fn places() -> [(Sandbox, [&'static str; 2]); 2] {
 /// Prepares a task in the first clone, races the two jobs, and has each round judged by what both clones say then.
 fn rounds_of(
     prepare: impl Fn(&Repo, &str),
-    jobs: [&(dyn Fn(&Repo, &str) -> Out + Sync); 2],
+    jobs: [Job<'_>; 2],
     judge: impl Fn(&Repo, &str, [&Out; 2], &Value) -> &'static str,
 ) {
     for (sandbox, names) in places() {

@@ -122,16 +122,17 @@ fn a_title_with_escape_sequences_is_shown_escaped_everywhere() {
     enqueue(&a, "evil", &format!("{title}\nrun: printf '\\033[2Jx\\n'; exit 3"), "Body \u{1b}[2J");
     enqueue(&a, "hand", title, "Body");
     a.dispatch(&["claim", "hand"]).success();
-    let mut seen = Vec::new();
-    seen.push(a.dispatch(&["list"]));
-    seen.push(a.dispatch(&["show", "evil"]));
-    seen.push(a.dispatch(&["status"]));
-    seen.push(a.dispatch(&["run", "--verbose"]));
-    seen.push(a.dispatch(&["status"]));
-    seen.push(a.dispatch(&["show", "evil"]));
-    seen.push(a.dispatch(&["log"]));
-    seen.push(a.dispatch(&["cancel", "evil"]));
-    for out in seen {
+    let commands: [&[&str]; 8] = [
+        &["list"],
+        &["show", "evil"],
+        &["status"],
+        &["run", "--verbose"],
+        &["status"],
+        &["show", "evil"],
+        &["log"],
+        &["cancel", "evil"],
+    ];
+    for out in commands.map(|command| a.dispatch(command)) {
         let bad = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
         assert!(!out.stdout.contains(bad) && !out.stderr.contains(bad), "{:?}\n{:?}", out.stdout, out.stderr);
     }

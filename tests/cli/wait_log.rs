@@ -116,7 +116,8 @@ fn waiting_sees_what_happens_elsewhere() {
     enqueue(&a, "one", "run: echo x > x.txt", "# One");
     let mut waiting = a.spawn_env(&[("GIT_DISPATCH_NODE_POLL", "50ms")], &["wait", "one", "--json"]);
     // It has read the hub once its mirror is there.
-    eventually(PATIENCE, || a.git(&["for-each-ref", "refs/dispatch-local/hub/dispatch/queue"]) != "");
+    let mirror = ["for-each-ref", "refs/dispatch-local/hub/dispatch/queue"];
+    eventually(PATIENCE, || !a.git(&mirror).is_empty());
     assert!(waiting.is_running());
     b.dispatch(&["run"]).success();
     let out = waiting.wait(PATIENCE).success();
