@@ -26,7 +26,7 @@ use crate::protocol::claim::{self, Won};
 use crate::protocol::finish::{self, Ending, Finished};
 use crate::protocol::release::release;
 use crate::protocol::{Error, Result, Session, pick};
-use crate::task::{Hold, Reason, TaskName};
+use crate::task::{Hold, Phase, Reason, TaskName};
 
 /// How long a `run` waits for the clone's lock.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -410,10 +410,14 @@ impl<'a> Daemon<'a> {
         for (task, id) in claims {
             let Ok(claim) = read_claim(&self.session.hub.repo, *id) else { continue };
             let node = claim.record.node.clone().unwrap_or_default();
-            let why = format!("its node {node} gave no sign of life");
-            match release(self.session, &claim, Reason::Lost, None, Some(&why)) {
+            let (reason, why) = match (claim.record.phase, claim.record.hold) {
+                (Phase::Assigned, _) => (Reason::Stale, format!("{node} did not begin in time")),
+                (_, Some(Hold::Beat)) => (Reason::Lost, format!("its node {node} gave no sign of life")),
+                _ => (Reason::Lost, "the time that it was held for is over".to_owned()),
+            };
+            match release(self.session, &claim, reason, None, Some(&why)) {
                 Ok(answer) if answer.is_yes() => {
-                    self.announce.happened(&Happened::Released { task: task.clone(), reason: Reason::Lost });
+                    self.announce.happened(&Happened::Released { task: task.clone(), reason });
                 }
                 Ok(_) => {}
                 Err(error) if error.is_unreachable() => return Ok(()),
@@ -428,7 +432,6 @@ impl<'a> Daemon<'a> {
         self.beat += 1;
         let session = self.session;
         let settings = session.config.node_settings(session.node.as_str());
-        let offer = pick::offer(session, &session.node, false);
         let held = self.running.values().map(|running| running.won.claim.id).chain(self.won.keys().copied());
         NodeRecord {
             v: 1,
@@ -438,7 +441,7 @@ impl<'a> Daemon<'a> {
             host: session.ambient.host(),
             slots: self.options.slots as u32,
             labels: settings.labels,
-            executors: offer.executors.into_iter().collect(),
+            executors: pick::executors(session, &session.node),
             mode: format!("{:?}", settings.mode).to_lowercase(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             beat_seconds: self.machine.beat_interval().as_secs_f64(),

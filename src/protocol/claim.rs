@@ -142,22 +142,15 @@ pub fn obstacle(
     name: &TaskName,
     options: &Options,
 ) -> Option<order::Obstacle> {
-    let offer = pick::offer(session, &options.node, options.hold == Hold::Hand);
+    let offer = pick::offer(session, snapshot, &options.node, options.hold == Hold::Hand);
     let task = snapshot.get(name)?;
     order::obstacle(&pick::candidate(session, snapshot, task), &offer)
 }
 
 fn pick_tasks<'a>(session: &Session, snapshot: &'a Snapshot, options: &Options) -> Vec<&'a Task> {
-    let offer: Offer = pick::offer(session, &options.node, options.hold == Hold::Hand);
-    let wanted = |task: &&Task| options.tasks.is_empty() || options.tasks.contains(task.name());
-    let open = |task: &&Task| matches!(task.state(), State::Pending | State::Assigned);
-    let candidates: Vec<Candidate> = snapshot
-        .tasks
-        .iter()
-        .filter(open)
-        .filter(wanted)
-        .map(|task| pick::candidate(session, snapshot, task))
-        .collect();
+    let offer: Offer = pick::offer(session, snapshot, &options.node, options.hold == Hold::Hand);
+    let mut candidates: Vec<Candidate> = pick::candidates(session, snapshot);
+    candidates.retain(|candidate| options.tasks.is_empty() || options.tasks.contains(&candidate.name));
     order::choose(&candidates, &offer).iter().filter_map(|candidate| snapshot.get(&candidate.name)).collect()
 }
 
@@ -286,7 +279,6 @@ pub fn all_yes(answers: &[Answer]) -> bool {
 /// What a node says of itself when a person claims by hand: no heartbeat will follow.
 pub fn hand_record(session: &Session) -> NodeRecord {
     let settings = session.config.node_settings(session.node.as_str());
-    let offer = pick::offer(session, &session.node, true);
     NodeRecord {
         v: 1,
         name: session.node.to_string(),
@@ -295,7 +287,7 @@ pub fn hand_record(session: &Session) -> NodeRecord {
         host: session.ambient.host(),
         slots: settings.slots,
         labels: settings.labels,
-        executors: offer.executors.into_iter().collect(),
+        executors: pick::executors(session, &session.node),
         mode: format!("{:?}", settings.mode).to_lowercase(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         beat_seconds: settings.heartbeat.as_secs_f64(),

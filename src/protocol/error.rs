@@ -260,6 +260,28 @@ pub enum Error {
         help("use `--slots` there for more at once, or another clone for another node")
     )]
     AlreadyRunning,
+    /// No node of that name was ever seen.
+    #[error("there is no node `{}`", escaped(.node))]
+    #[diagnostic(code(dispatch::assign::unknown_node))]
+    UnknownNode {
+        /// As it was given.
+        node: String,
+        /// The way out.
+        #[help]
+        help: String,
+    },
+    /// Only what is pending can be assigned.
+    #[error("{task} is {state}: only pending tasks are assigned")]
+    #[diagnostic(
+        code(dispatch::assign::not_pending),
+        help("`git dispatch release` or `retry` makes it pending again")
+    )]
+    NotPending {
+        /// The task.
+        task: TaskName,
+        /// Where it stands.
+        state: task::State,
+    },
     /// Another clone is at work under this node's name.
     #[error("another clone{} is at work as node `{node}`", if host.is_empty() { String::new() } else { format!(" on {}", escaped(host)) })]
     #[diagnostic(
