@@ -1,0 +1,67 @@
+//! Bugs that were found by attacking: each test is named after what went wrong.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::sandbox::{Repo, Sandbox, eventually};
+
+/// Puts a hook into the hub.
+fn hook(sandbox: &Sandbox, name: &str, script: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = sandbox.hub().path().join("hooks").join(name);
+    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Enqueues one task that runs a line of shell.
+#[track_caller]
+fn enqueue(repo: &Repo, id: &str, more: &str, run: &str) {
+    let file = format!("../specs/{id}.md");
+    repo.spec(&file, &format!("task_id: {id}\nproject: p\nrun: {run:?}\n{more}"), &format!("# {id}"));
+    repo.dispatch(&["enqueue", &file]).success();
+}
+
+/// The state of each task, in queue order.
+#[track_caller]
+fn states(repo: &Repo) -> Vec<(String, String)> {
+    let list = repo.dispatch(&["list", "--json"]).success().json();
+    let text = |task: &serde_json::Value, key: &str| task[key].as_str().unwrap().to_owned();
+    list["tasks"].as_array().unwrap().iter().map(|task| (text(task, "id"), text(task, "state"))).collect()
+}
+
+#[track_caller]
+fn state(repo: &Repo, id: &str) -> String {
+    states(repo).into_iter().find(|(other, _)| other == id).unwrap().1
+}
+
+#[test]
+fn a_task_whose_seal_cannot_be_read_is_unknown_and_does_not_run_again() {
+    for seal in ["{\"v\":99,\"event\":\"merged\"}", "rubbish"] {
+        let sandbox = Sandbox::with_clones(&["a", "b"]);
+        let (a, b) = (sandbox.repo("a"), sandbox.repo("b"));
+        enqueue(&a, "X", "", "echo x > x");
+        a.dispatch(&["run"]).success();
+        a.dispatch(&["collect"]).success();
+        let spec = a.git(&["rev-parse", "refs/dispatch/queue"]);
+        a.git(&["notes", "--ref=refs/notes/dispatch-sealed", "add", "-f", "-m", seal, &spec]);
+        a.git(&["push", "-q", "origin", "refs/notes/dispatch-sealed"]);
+        assert_eq!(state(&b, "X"), "unknown");
+        b.dispatch(&["run"]).code(3);
+        b.dispatch(&["collect"]).success();
+        assert_eq!(b.git(&["rev-list", "--count", "--merges", "origin/main"]), "0");
+    }
+}
+
+#[test]
+fn without_readable_seals_nothing_is_claimed() {
+    let sandbox = Sandbox::with_clones(&["a", "b"]);
+    let (a, b) = (sandbox.repo("a"), sandbox.repo("b"));
+    enqueue(&a, "X", "", "echo x > x");
+    a.dispatch(&["run"]).success();
+    a.dispatch(&["collect"]).success();
+    let blob = a.git(&["rev-parse", "HEAD:README.md"]);
+    a.git(&["push", "-q", "-f", "origin", &format!("{blob}:refs/notes/dispatch-sealed")]);
+    assert_eq!(state(&b, "X"), "unknown");
+    b.dispatch(&["run"]).code(3);
+}
