@@ -181,6 +181,11 @@ impl Layout {
         format!("{LOCAL}results/{claim}")
     }
 
+    /// Pins work of the user's that had to make room, by its id.
+    pub fn kept(work: &str) -> String {
+        format!("{LOCAL}kept/{work}")
+    }
+
     /// Pins whatever an outbox record, named by the id of its claim, is to publish.
     pub fn outbox(claim: &str) -> String {
         format!("{LOCAL}outbox/{claim}")

@@ -65,3 +65,68 @@ fn without_readable_seals_nothing_is_claimed() {
     assert_eq!(state(&b, "X"), "unknown");
     b.dispatch(&["run"]).code(3);
 }
+
+#[test]
+fn the_work_on_an_older_branch_outlives_the_next_sync() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let a = sandbox.repo("a");
+    enqueue(&a, "X", "", "true");
+    a.git(&["checkout", "-q", "-b", "task/p-X-a"]);
+    a.write("mine.txt", "mine\n");
+    let mine = a.commit("Mine");
+    a.git(&["checkout", "-q", "main"]);
+    a.dispatch(&["claim", "X"]).success();
+    a.dispatch(&["list"]).success();
+    a.dispatch(&["list"]).success();
+    assert_ne!(a.git(&["for-each-ref", "--contains", &mine]), "", "the work is lost");
+    assert_eq!(a.git(&["rev-parse", "task/p-X-a"]), a.git(&["rev-parse", "main"]));
+}
+
+#[test]
+fn a_claim_never_moves_the_branch_that_is_checked_out() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let a = sandbox.repo("a");
+    enqueue(&a, "X", "", "true");
+    a.git(&["checkout", "-q", "-b", "task/p-X-a"]);
+    a.write("mine.txt", "mine\n");
+    let mine = a.commit("Mine");
+    let out = a.dispatch(&["claim", "X", "--json"]).code(1);
+    assert_eq!(out.json()["error"]["code"], "dispatch::claim::checked_out");
+    assert_eq!(a.git(&["rev-parse", "HEAD"]), mine);
+    assert_eq!(a.git(&["status", "--porcelain"]), "");
+    assert_eq!(state(&a, "X"), "pending");
+}
+
+#[test]
+fn a_claim_that_was_killed_after_its_push_is_finished_by_the_same_command() {
+    let sandbox = Sandbox::with_clones(&["a", "b"]);
+    let (a, b) = (sandbox.repo("a"), sandbox.repo("b"));
+    enqueue(&a, "X", "", "true");
+    a.dispatch(&["claim", "X"]).success();
+    // As if it had died between the push and the branch.
+    a.git(&["branch", "-q", "-D", "task/p-X-a"]);
+    let out = a.dispatch(&["claim", "X", "--json"]).success();
+    assert_eq!(out.json()["claimed"][0]["id"], "X");
+    a.git(&["rev-parse", "--verify", "-q", "task/p-X-a"]);
+    // What was done on it meanwhile stays.
+    a.git(&["checkout", "-q", "task/p-X-a"]);
+    a.write("mine.txt", "mine\n");
+    let mine = a.commit("Mine");
+    a.dispatch(&["claim", "X"]).success();
+    assert_eq!(a.git(&["rev-parse", "task/p-X-a"]), mine);
+    b.dispatch(&["claim", "X"]).code(3);
+    a.git(&["checkout", "-q", "main"]);
+    a.git(&["branch", "-q", "-D", "task/p-X-a"]);
+    a.dispatch(&["claim"]).success();
+    a.git(&["rev-parse", "--verify", "-q", "task/p-X-a"]);
+}
+
+#[test]
+fn a_claim_that_the_hub_refuses_is_not_called_lost() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let a = sandbox.repo("a");
+    enqueue(&a, "X", "", "true");
+    hook(&sandbox, "update", "case $1 in refs/dispatch/claims/*) exit 1;; esac");
+    let out = a.dispatch(&["claim", "X", "--json"]).code(1);
+    assert_eq!(out.json()["error"]["code"], "dispatch::hub::refused");
+}
