@@ -15,6 +15,9 @@ use crate::task::{Phase, TaskName};
 /// How often the seals are written again on notes that moved.
 const TRIES: u32 = 20;
 
+/// How often in a row the hub may answer without taking the seals before that counts as a refusal.
+const REFUSALS: u32 = 4;
+
 /// A task that is to be sealed: its claim says merged or cancelled already.
 #[derive(Debug, Clone)]
 pub struct Ended {
@@ -35,12 +38,17 @@ pub fn seal(session: &Session, ended: &[Ended]) -> Result<()> {
     if ended.is_empty() {
         return Ok(());
     }
+    let mut unmoved = (None, 0);
     for attempt in 0.. {
         session.sync()?;
         let snapshot = session.snapshot()?;
         let open: Vec<&Ended> = ended.iter().filter(|ended| is_open(&snapshot, ended)).collect();
-        if open.is_empty() || write_seals(session, &open)? {
+        if open.is_empty() || write_seals(session, &snapshot, &open)? {
             break;
+        }
+        unmoved = if unmoved.0 == snapshot.sealed_tip { (unmoved.0, unmoved.1 + 1) } else { (snapshot.sealed_tip, 0) };
+        if unmoved.1 == REFUSALS {
+            return Err(HubError::Refused { name: session.hub.layout.sealed() }.into());
         }
         if attempt == TRIES {
             return Err(HubError::Busy { name: session.hub.layout.sealed(), tries: TRIES }.into());
@@ -57,15 +65,16 @@ fn is_open(snapshot: &Snapshot, ended: &Ended) -> bool {
     })
 }
 
-/// Writes the seals and this clone's status lines in one push; says whether the seals got through.
-fn write_seals(session: &Session, open: &[&Ended]) -> Result<bool> {
+/// Writes the seals, leased on those that the look saw, and this clone's status lines in one push; says whether the
+/// seals got through.
+fn write_seals(session: &Session, seen: &Snapshot, open: &[&Ended]) -> Result<bool> {
     let mut additions = Vec::new();
     for ended in open {
         additions.push(Addition::line(ended.claim.record.spec, &seal_line(session, ended)));
     }
     let hub = &session.hub;
     let name = hub.layout.sealed();
-    let Some(seals) = hub.add_to_notes(&name, hub.known(&name), &additions, &session.by, &session.ambient)? else {
+    let Some(seals) = hub.add_to_notes(&name, seen.sealed_tip, &additions, &session.by, &session.ambient)? else {
         return Ok(true);
     };
     let mut edits = vec![seals];
