@@ -50,7 +50,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         .saturating_add(jiff::SignedDuration::try_from(*hold).unwrap_or(jiff::SignedDuration::MAX));
     let mut options = Options {
         count: if tasks.is_empty() { args.count } else { tasks.len() },
-        tasks,
+        tasks: tasks.iter().cloned().collect(),
         node: session.node.clone(),
         hold: Hold::Hand,
         until: Some(until.map_err(|_| Error::from(crate::git::Error::Interrupted))?),
@@ -60,7 +60,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let is_held = |task: &TaskName| unfinished.iter().any(|won| won.claim.record.task == *task);
     options.tasks.retain(|task| !is_held(task));
     options.count -= unfinished.len();
-    let mut lost = refused(&session, &snapshot, &options)?;
+    let open: Vec<TaskName> = tasks.iter().filter(|task| !is_held(task)).cloned().collect();
+    let mut lost = refused(&session, &snapshot, &open, &options)?;
     let mut claimed = claim::Claimed::default();
     if options.count > 0 {
         claimed = claim::claim(&session, &snapshot, &options, Some(claim::hand_record(&session)))?;
@@ -119,11 +120,12 @@ fn tell(context: &Context, session: &Session, claimed: &claim::Claimed, lost: &[
 fn refused(
     session: &Session,
     snapshot: &crate::hub::snapshot::Snapshot,
+    tasks: &[TaskName],
     options: &Options,
 ) -> Result<Vec<TaskName>, Error> {
     use crate::task::order::Obstacle;
     let mut lost = Vec::new();
-    for task in &options.tasks {
+    for task in tasks {
         match claim::obstacle(session, snapshot, task, options) {
             None => {}
             Some(Obstacle::State(_) | Obstacle::AssignedTo(_)) => lost.push(task.clone()),

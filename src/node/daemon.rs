@@ -274,7 +274,7 @@ impl<'a> Daemon<'a> {
         let snapshot = self.session.snapshot()?;
         let wanted = claim::Options {
             count: tasks.len(),
-            tasks,
+            tasks: tasks.into_iter().collect(),
             node: self.session.node.clone(),
             hold: Hold::Beat,
             until: None,
@@ -345,7 +345,12 @@ impl<'a> Daemon<'a> {
         let task = won.claim.record.task.clone();
         let waiting = finish::record(self.session, won, ending)?;
         let record = self.record(if self.running.is_empty() { "idle" } else { "busy" });
-        match finish::publish(self.session, &waiting, Some(&record))? {
+        let finished = finish::publish(self.session, &waiting, Some(&record)).unwrap_or_else(|error| {
+            // The result is in the outbox: nothing is lost, and what else runs goes on.
+            self.announce.happened(&Happened::Note(format!("{task} could not be published now: {error}")));
+            Finished::Waiting
+        });
+        match finished {
             Finished::Published => match ending.reason {
                 None => self.announce_completed(won, ending),
                 Some(reason) => {
@@ -368,14 +373,14 @@ impl<'a> Daemon<'a> {
         let task = won.claim.record.task.clone();
         let answer = match release(self.session, &won.claim, reason, work, None) {
             Ok(answer) => answer,
-            // The next start of this clone recovers it, and others do by its silence.
-            Err(error) if error.is_unreachable() => {
+            // The next start of this clone recovers it, and others do by its silence. What else runs goes on.
+            Err(error) => {
                 self.announce.happened(&Happened::Note(format!("{task} could not be given back: {error}")));
                 return Ok(());
             }
-            Err(error) => return Err(error),
         };
         if answer.is_yes() {
+            self.session.hub.unpin_result(&won.claim.id.to_string())?;
             self.announce.happened(&Happened::Released { task, reason });
             return Ok(());
         }

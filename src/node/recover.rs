@@ -81,6 +81,7 @@ fn give_back(session: &Session, claim: &Claim, work: Option<ObjectId>, announce:
     // One that crashes its node is charged: it must not take the node down for ever.
     let answer = release(session, claim, Reason::Lost, work, Some("this node stopped while it ran"))?;
     if answer.is_yes() {
+        session.hub.unpin_result(&claim.id.to_string())?;
         announce.happened(&Happened::Released { task: claim.record.task.clone(), reason: Reason::Lost });
     }
     Ok(())

@@ -2,6 +2,8 @@
 //!
 //! Owns the claim commit, the one push for all of a batch, and the check after it that makes deleting claim refs safe.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 
 use super::base::{self, Base, NoBase};
@@ -23,7 +25,7 @@ use crate::task::{Hold, Name, Phase, Reason, State, TaskName};
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The tasks wanted; empty: whatever is next.
-    pub tasks: Vec<TaskName>,
+    pub tasks: HashSet<TaskName>,
     /// How many at most.
     pub count: usize,
     /// The node that they are claimed for.

@@ -130,3 +130,97 @@ fn a_claim_that_the_hub_refuses_is_not_called_lost() {
     let out = a.dispatch(&["claim", "X", "--json"]).code(1);
     assert_eq!(out.json()["error"]["code"], "dispatch::hub::refused");
 }
+
+#[test]
+fn a_hub_that_goes_away_stops_nothing_that_runs() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let a = sandbox.repo("a");
+    let go = sandbox.root().join("go");
+    let wait = |name: &str| format!("while [ ! -e {}/{name} ]; do sleep 0.02; done; echo x > {name}", sandbox.root().display());
+    enqueue(&a, "S1", "", &wait("go"));
+    enqueue(&a, "S2", "", &wait("go2"));
+    enqueue(&a, "S3", "", "echo x > s3");
+    let running = a.spawn(&["run", "--slots", "2"]);
+    let claims = || sandbox.hub().git(&["for-each-ref", "refs/dispatch/claims"]).lines().count();
+    eventually(Duration::from_secs(30), || claims() == 2);
+    // Both executors are at work before the hub goes.
+    eventually(Duration::from_secs(30), || started(&a) == 2);
+    let (hub, away) = (sandbox.hub().path().to_owned(), sandbox.root().join("away"));
+    fs::rename(&hub, &away).unwrap();
+    fs::write(&go, "").unwrap();
+    let outbox = a.path().join(".git/dispatch/outbox");
+    let waiting = |n: usize| fs::read_dir(&outbox).is_ok_and(|entries| entries.count() == n);
+    eventually(Duration::from_secs(30), || waiting(1));
+    fs::write(sandbox.root().join("go2"), "").unwrap();
+    running.wait(Duration::from_secs(60));
+    assert!(waiting(2), "both results wait");
+    fs::rename(&away, &hub).unwrap();
+    a.dispatch(&["run"]).success();
+    let list = a.dispatch(&["list", "--json"]).success().json();
+    for task in list["tasks"].as_array().unwrap() {
+        assert_eq!((&task["state"], &task["attempt"]), (&"completed".into(), &1.into()), "{task}");
+    }
+    assert!(waiting(0));
+}
+
+/// How many executors of the clone's node have been started.
+fn started(repo: &Repo) -> usize {
+    let _ = repo;
+    let home = repo.path().parent().unwrap().join("home/.local/state/git-dispatch");
+    let slots = |folder: &Path| {
+        let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+        entries.filter(|slot| {
+            let record = fs::read_to_string(slot.path().join("slot.json")).unwrap_or_default();
+            record.contains("\"group\": ") && !record.contains("\"group\": null")
+        }).count()
+    };
+    fs::read_dir(home).into_iter().flatten().filter_map(Result::ok).map(|node| slots(&node.path())).sum()
+}
+
+#[test]
+fn a_broken_outbox_record_stops_nothing_else() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let a = sandbox.repo("a");
+    enqueue(&a, "X", "", "echo x > x");
+    let id = "1".repeat(40);
+    for (file, task) in [("1", "p/gone"), ("2", "../x")] {
+        a.write(
+            &format!(".git/dispatch/outbox/{file}.json"),
+            &format!(r#"{{"v":1,"task":"{task}","claim":"{id}","finish":"{id}","log":null,"node":"a","fenced":null}}"#),
+        );
+    }
+    a.dispatch(&["run"]).success();
+    assert_eq!(state(&a, "X"), "completed");
+    assert!(a.path().join(".git/dispatch/outbox/1.json").exists());
+}
+
+#[test]
+fn a_hub_that_refuses_the_whole_push_for_its_branch_still_gets_the_claim() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let a = sandbox.repo("a");
+    enqueue(&a, "X", "", "echo x > x");
+    hook(&sandbox, "pre-receive", "while read old new ref; do case $ref in refs/heads/task/*) exit 1;; esac; done");
+    a.dispatch(&["run"]).success();
+    assert_eq!(state(&a, "X"), "completed");
+    let notes = sandbox.hub().git(&["for-each-ref", "refs/notes/dispatch/a"]);
+    assert_ne!(notes, "", "the notes are not refused, and are there");
+    a.dispatch(&["collect"]).success();
+    assert_eq!(sandbox.hub().git(&["show", "main:x"]), "x");
+}
+
+#[test]
+fn a_refused_claim_or_seal_does_not_make_the_notes_grow() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let a = sandbox.repo("a");
+    enqueue(&a, "X", "", "echo x > x");
+    a.dispatch(&["run"]).success();
+    hook(&sandbox, "update", "case $1 in refs/notes/dispatch-sealed) exit 1;; esac");
+    let out = a.dispatch(&["collect", "--json"]).code(1);
+    assert_eq!(out.json()["error"]["code"], "dispatch::hub::refused");
+    fs::remove_file(sandbox.hub().path().join("hooks/update")).unwrap();
+    a.dispatch(&["collect"]).success();
+    assert_eq!(state(&a, "X"), "merged");
+    let spec = a.git(&["rev-parse", "refs/dispatch/queue"]);
+    let note = a.git(&["notes", "--ref=refs/notes/dispatch/a", "show", &spec]);
+    assert_eq!(note.lines().count(), 2, "{note}");
+}
