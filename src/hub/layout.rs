@@ -156,6 +156,11 @@ impl Layout {
         format!("{LOCAL}hub/")
     }
 
+    /// What the names of all refs begin with that nobody else ever sees.
+    pub const fn local() -> &'static str {
+        LOCAL
+    }
+
     /// Where a target branch of the hub is mirrored.
     pub fn mirrored_branch(branch: &str) -> String {
         format!("{LOCAL}target/{branch}")

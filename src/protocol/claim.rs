@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 
 use super::base::{self, Base, NoBase};
-use super::error::Result;
+use super::error::{Error, Result};
 use super::pick;
 use super::session::Session;
 use crate::git::ObjectId;
@@ -95,7 +95,10 @@ pub fn claim(
         }
     }
     if bids.is_empty() {
-        return Ok(claimed);
+        return match claimed.no_base.iter().any(|(_, why)| *why == NoBase::Shallow) {
+            true => Err(Error::Shallow),
+            false => Ok(claimed),
+        };
     }
     let mut edits: Vec<Edit> = bids
         .iter()

@@ -100,6 +100,7 @@ impl Session {
         let wanted: Vec<String> = Snapshot::load(&self.hub)?
             .tasks
             .iter()
+            .filter(|task| !matches!(task.standing, crate::hub::snapshot::Standing::Sealed { .. }))
             .filter_map(|task| task.spec.record.target.clone())
             .filter(|target| *target != self.hub.target && !targets.contains(target))
             .collect();

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::sandbox::{Repo, Sandbox, eventually};
+use crate::sandbox::{Repo, Sandbox, eventually, race};
 
 /// Puts a hook into the hub.
 fn hook(sandbox: &Sandbox, name: &str, script: &str) {
@@ -223,4 +223,105 @@ fn a_refused_claim_or_seal_does_not_make_the_notes_grow() {
     let spec = a.git(&["rev-parse", "refs/dispatch/queue"]);
     let note = a.git(&["notes", "--ref=refs/notes/dispatch/a", "show", &spec]);
     assert_eq!(note.lines().count(), 2, "{note}");
+}
+
+#[test]
+fn a_spec_for_a_branch_that_is_not_there_stops_only_its_own_task() {
+    let sandbox = Sandbox::with_clones(&["a", "b"]);
+    let (a, b) = (sandbox.repo("a"), sandbox.repo("b"));
+    enqueue(&a, "Y", "target: nope\n", "echo y > y");
+    enqueue(&a, "X", "", "echo x > x");
+    b.dispatch(&["list"]).success();
+    let out = b.dispatch(&["run"]).success();
+    assert!(out.stderr.contains("nope"), "{out}");
+    b.dispatch(&["collect"]).success();
+    assert_eq!((state(&a, "X"), state(&a, "Y")), ("merged".into(), "pending".into()));
+    // Once the branch is there, the task runs; once it is gone again, nothing stops.
+    a.git(&["push", "-q", "origin", "main:nope"]);
+    b.dispatch(&["run"]).success();
+    a.git(&["push", "-q", "origin", ":nope"]);
+    assert_eq!(state(&b, "Y"), "completed");
+    b.dispatch(&["collect"]).success();
+}
+
+#[test]
+fn a_record_whose_branch_is_a_refspec_is_unreadable() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let a = sandbox.repo("a");
+    enqueue(&a, "X", "", "echo x > x");
+    let tree = a.git(&["rev-parse", "refs/dispatch/queue^{tree}"]);
+    let message = "p/Y: y\n\nDispatch-Task: p/Y\nDispatch-Target: *\n";
+    let spec = a.git(&["commit-tree", "-p", "refs/dispatch/queue", "-m", message, &tree]);
+    a.git(&["push", "-q", "origin", &format!("{spec}:refs/dispatch/queue")]);
+    let out = a.dispatch(&["list"]).success();
+    assert!(out.stderr.contains("Dispatch-Target"), "{out}");
+    a.dispatch(&["run"]).success();
+    assert_eq!(a.git(&["for-each-ref", "refs/dispatch-local/target"]).lines().count(), 1);
+}
+
+#[test]
+fn rubbish_under_a_claims_name_may_be_removed_by_hand() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let a = sandbox.repo("a");
+    enqueue(&a, "X", "", "echo x > x");
+    let blob = a.git(&["rev-parse", "HEAD:README.md"]);
+    a.git(&["push", "-q", "origin", &format!("{blob}:refs/dispatch/claims/p/X")]);
+    assert_eq!(state(&a, "X"), "unknown");
+    a.git(&["push", "-q", "origin", ":refs/dispatch/claims/p/X"]);
+    assert_eq!(state(&a, "X"), "pending");
+    a.dispatch(&["run"]).success();
+}
+
+#[test]
+fn commands_side_by_side_in_one_clone_never_take_each_other_for_a_hub_without_memory() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let a = sandbox.repo("a");
+    for number in 0..8 {
+        enqueue(&a, &format!("S{number}"), "", "echo x > x$DISPATCH_ID");
+    }
+    let outs = race(3, |number| match number {
+        0 => vec![a.dispatch(&["run", "--slots", "2"]).success()],
+        _ => (0..12).map(|_| a.dispatch(&["list"]).success()).collect(),
+    });
+    for out in outs.into_iter().flatten() {
+        assert!(!out.stderr.contains("memory") && !out.stderr.contains("does not answer"), "{out}");
+    }
+    assert!(states(&a).iter().all(|(_, state)| state == "completed"));
+}
+
+/// Leaves a lock file as a process that was killed would, some time ago.
+fn stale_lock(repo: &Repo, name: &str) {
+    let path = repo.path().join(".git").join(format!("{name}.lock"));
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, "").unwrap();
+    repo.run("touch", &[], &["-d", "1 hour ago", path.to_str().unwrap()]).success();
+}
+
+#[test]
+fn lock_files_of_a_killed_process_are_repaired_by_the_next_start() {
+    let sandbox = Sandbox::with_clones(&["a", "b"]);
+    let (a, b) = (sandbox.repo("a"), sandbox.repo("b"));
+    enqueue(&a, "X", "", "echo x > x");
+    for name in ["refs/dispatch/queue", "refs/dispatch-local/hub/dispatch/queue", "refs/dispatch/claims/p/Y", "packed-refs"] {
+        stale_lock(&a, name);
+    }
+    enqueue(&b, "Y", "", "echo y > y");
+    assert_eq!(states(&a).len(), 2);
+    a.dispatch(&["run"]).success();
+    a.dispatch(&["collect"]).success();
+    assert!(states(&a).iter().all(|(_, state)| state == "merged"));
+}
+
+#[test]
+fn lock_files_of_a_killed_process_are_repaired_in_the_embedded_hub_too() {
+    let sandbox = Sandbox::embedded();
+    let solo = sandbox.solo();
+    enqueue(&solo, "X", "", "echo x > x");
+    stale_lock(&solo, "refs/dispatch/queue");
+    enqueue(&solo, "Y", "", "echo y > y");
+    stale_lock(&solo, "refs/dispatch/claims/p/X");
+    solo.dispatch(&["run"]).success();
+    stale_lock(&solo, "refs/heads/main");
+    solo.dispatch(&["collect"]).success();
+    assert!(states(&solo).iter().all(|(_, state)| state == "merged"));
 }
