@@ -21,6 +21,7 @@ pub fn recover(session: &Session, announce: &dyn Announce) -> Result<()> {
     let work_dir = session.work_dir();
     let records = SlotRecord::list(&work_dir);
     let snapshot = session.snapshot()?;
+    let mut spoiled = Vec::new();
     for task in &snapshot.tasks {
         let Some(claim) = own_dead_claim(session, task) else {
             continue;
@@ -32,10 +33,21 @@ pub fn recover(session: &Session, announce: &dyn Announce) -> Result<()> {
         if waiting.iter().any(|waiting| waiting.claim == id) {
             continue;
         }
-        let work = record.filter(|_| is_quiet).and_then(|record| save(session, record, task));
+        let work = match record.filter(|record| is_quiet && record.begun).map(|record| save(session, record, task))
+        {
+            Some(Ok(work)) => work,
+            // The work is there and cannot be taken out now: the slot is not used again.
+            Some(Err(error)) => {
+                spoiled.extend(record.map(|record| record.slot));
+                announce
+                    .happened(&Happened::Note(format!("the work of {} stays in its slot: {error}", task.name())));
+                None
+            }
+            None => None,
+        };
         give_back(session, claim, work, announce)?;
     }
-    free_slots(&work_dir, &records)?;
+    free_slots(&work_dir, &records, &spoiled)?;
     delete_void(session, &snapshot.tasks)
 }
 
@@ -64,8 +76,10 @@ fn own_dead_claim<'a>(session: &Session, task: &'a Task) -> Option<&'a Claim> {
 }
 
 /// Takes the work of a dead attempt out of its slot.
-fn save(session: &Session, record: &SlotRecord, task: &Task) -> Option<ObjectId> {
-    let base = ObjectId::from_hex(record.base.as_bytes()).ok()?;
+fn save(session: &Session, record: &SlotRecord, task: &Task) -> crate::executor::Result<Option<ObjectId>> {
+    let Ok(base) = ObjectId::from_hex(record.base.as_bytes()) else {
+        return Ok(None);
+    };
     let origin = session.hub.url();
     let setup = Setup { origin: &origin, branch: &record.branch, base, keep_ignored: &[], by: &session.by };
     let message = rest_message(&record.task, &task.spec.record.title);
@@ -89,10 +103,10 @@ fn give_back(session: &Session, claim: &Claim, work: Option<ObjectId>, announce:
 
 /// Frees the slots of the dead instance. One in which something still lives that cannot be told apart from a stranger
 /// is moved aside and never used again.
-fn free_slots(work_dir: &std::path::Path, records: &[SlotRecord]) -> Result<()> {
+fn free_slots(work_dir: &std::path::Path, records: &[SlotRecord], spoiled: &[usize]) -> Result<()> {
     for record in records {
         let slot = Slot::at(work_dir, record.slot);
-        if slot::end_orphans(record).unwrap_or(false) {
+        if !spoiled.contains(&record.slot) && slot::end_orphans(record).unwrap_or(false) {
             SlotRecord::remove(&slot);
         } else {
             slot::set_aside(slot.root())?;
