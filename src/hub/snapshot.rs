@@ -206,10 +206,7 @@ fn read_queue(repo: &Repo, tip: Option<ObjectId>, unreadable: &mut Vec<(String, 
 type Sealed = std::result::Result<Vec<Event>, Unreadable>;
 
 /// Reads the seals, by the spec commit that they are on.
-fn read_seals(
-    repo: &Repo,
-    tip: Option<ObjectId>,
-) -> std::result::Result<HashMap<ObjectId, Sealed>, Unreadable> {
+fn read_seals(repo: &Repo, tip: Option<ObjectId>) -> std::result::Result<HashMap<ObjectId, Sealed>, Unreadable> {
     let Some(tip) = tip else {
         return Ok(HashMap::new());
     };
@@ -279,7 +276,9 @@ fn decide(
     }
     let of_name: Vec<(ObjectId, &Event)> = ids
         .iter()
-        .flat_map(|id| seals.get(id).and_then(|sealed| sealed.as_ref().ok()).into_iter().flatten().map(move |seal| (*id, seal)))
+        .flat_map(|id| {
+            seals.get(id).and_then(|sealed| sealed.as_ref().ok()).into_iter().flatten().map(move |seal| (*id, seal))
+        })
         .collect();
     // The seal in force is the one that no later seal reopens.
     let in_force = of_name

@@ -114,7 +114,11 @@ impl std::fmt::Display for NoBase {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Conflict { with, files } => {
-                write!(f, "the work of {with} does not merge with its other foundations, in {}", crate::task::text::escaped(&files.join(", ")))
+                write!(
+                    f,
+                    "the work of {with} does not merge with its other foundations, in {}",
+                    crate::task::text::escaped(&files.join(", "))
+                )
             }
             Self::Undone(task) => write!(f, "{task} is not done"),
             Self::NoTarget(branch) => {

@@ -58,10 +58,7 @@ fn keep(session: &Session, record: &ClaimRecord, work: ObjectId) -> Result<Strin
     }
     let pinned = Layout::kept(&work.to_string());
     if session.hub.repo.ref_value(&pinned).is_none() {
-        session
-            .hub
-            .repo
-            .change_refs(&[RefChange::new(pinned.as_str(), None, Some(work))], "git dispatch: kept")?;
+        session.hub.repo.change_refs(&[RefChange::new(pinned.as_str(), None, Some(work))], "git dispatch: kept")?;
     }
     Ok(pinned)
 }

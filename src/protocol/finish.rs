@@ -219,9 +219,8 @@ pub fn flush(session: &Session, announce: &dyn Announce) -> Result<usize> {
             Ok(finished) => finished,
             Err(error) => {
                 left += 1;
-                announce.happened(&Happened::Note(format!(
-                    "the waiting result of {task} is left as it is: {error}"
-                )));
+                announce
+                    .happened(&Happened::Note(format!("the waiting result of {task} is left as it is: {error}")));
                 continue;
             }
         };

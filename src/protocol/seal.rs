@@ -46,7 +46,8 @@ pub fn seal(session: &Session, ended: &[Ended]) -> Result<()> {
         if open.is_empty() || write_seals(session, &snapshot, &open)? {
             break;
         }
-        unmoved = if unmoved.0 == snapshot.sealed_tip { (unmoved.0, unmoved.1 + 1) } else { (snapshot.sealed_tip, 0) };
+        unmoved =
+            if unmoved.0 == snapshot.sealed_tip { (unmoved.0, unmoved.1 + 1) } else { (snapshot.sealed_tip, 0) };
         if unmoved.1 == REFUSALS {
             return Err(HubError::Refused { name: session.hub.layout.sealed() }.into());
         }

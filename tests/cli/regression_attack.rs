@@ -136,7 +136,9 @@ fn a_hub_that_goes_away_stops_nothing_that_runs() {
     let sandbox = Sandbox::with_clones(&["a"]);
     let a = sandbox.repo("a");
     let go = sandbox.root().join("go");
-    let wait = |name: &str| format!("while [ ! -e {}/{name} ]; do sleep 0.02; done; echo x > {name}", sandbox.root().display());
+    let wait = |name: &str| {
+        format!("while [ ! -e {}/{name} ]; do sleep 0.02; done; echo x > {name}", sandbox.root().display())
+    };
     enqueue(&a, "S1", "", &wait("go"));
     enqueue(&a, "S2", "", &wait("go2"));
     enqueue(&a, "S3", "", "echo x > s3");
@@ -169,10 +171,12 @@ fn started(repo: &Repo) -> usize {
     let home = repo.path().parent().unwrap().join("home/.local/state/git-dispatch");
     let slots = |folder: &Path| {
         let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
-        entries.filter(|slot| {
-            let record = fs::read_to_string(slot.path().join("slot.json")).unwrap_or_default();
-            record.contains("\"group\": ") && !record.contains("\"group\": null")
-        }).count()
+        entries
+            .filter(|slot| {
+                let record = fs::read_to_string(slot.path().join("slot.json")).unwrap_or_default();
+                record.contains("\"group\": ") && !record.contains("\"group\": null")
+            })
+            .count()
     };
     fs::read_dir(home).into_iter().flatten().filter_map(Result::ok).map(|node| slots(&node.path())).sum()
 }
@@ -186,7 +190,9 @@ fn a_broken_outbox_record_stops_nothing_else() {
     for (file, task) in [("1", "p/gone"), ("2", "../x")] {
         a.write(
             &format!(".git/dispatch/outbox/{file}.json"),
-            &format!(r#"{{"v":1,"task":"{task}","claim":"{id}","finish":"{id}","log":null,"node":"a","fenced":null}}"#),
+            &format!(
+                r#"{{"v":1,"task":"{task}","claim":"{id}","finish":"{id}","log":null,"node":"a","fenced":null}}"#
+            ),
         );
     }
     a.dispatch(&["run"]).success();
@@ -302,7 +308,9 @@ fn lock_files_of_a_killed_process_are_repaired_by_the_next_start() {
     let sandbox = Sandbox::with_clones(&["a", "b"]);
     let (a, b) = (sandbox.repo("a"), sandbox.repo("b"));
     enqueue(&a, "X", "", "echo x > x");
-    for name in ["refs/dispatch/queue", "refs/dispatch-local/hub/dispatch/queue", "refs/dispatch/claims/p/Y", "packed-refs"] {
+    for name in
+        ["refs/dispatch/queue", "refs/dispatch-local/hub/dispatch/queue", "refs/dispatch/claims/p/Y", "packed-refs"]
+    {
         stale_lock(&a, name);
     }
     enqueue(&b, "Y", "", "echo y > y");
@@ -324,4 +332,86 @@ fn lock_files_of_a_killed_process_are_repaired_in_the_embedded_hub_too() {
     stale_lock(&solo, "refs/heads/main");
     solo.dispatch(&["collect"]).success();
     assert!(states(&solo).iter().all(|(_, state)| state == "merged"));
+}
+
+#[test]
+fn what_an_executor_hides_from_its_index_does_not_reach_the_next_task() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let a = sandbox.repo("a");
+    enqueue(&a, "S1", "", "git update-index --skip-worktree src/one.txt; echo evil > src/one.txt; echo 1 > n1");
+    enqueue(&a, "S2", "", "cp src/one.txt n2");
+    a.dispatch(&["run", "--slots", "1"]).success();
+    a.dispatch(&["collect"]).success();
+    assert_eq!(sandbox.hub().git(&["show", "main:n2"]), "one");
+}
+
+#[test]
+fn a_history_that_an_executor_cut_off_does_not_lose_its_work() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let a = sandbox.repo("a");
+    a.write("second.txt", "second\n");
+    a.commit("Second");
+    a.git(&["push", "-q", "origin", "main"]);
+    enqueue(&a, "X", "", "git rev-parse HEAD > .git/shallow; echo x > x; git add x; git commit -qm x");
+    a.dispatch(&["run"]).success();
+    a.dispatch(&["collect"]).success();
+    assert_eq!(sandbox.hub().git(&["show", "main:x"]), "x");
+}
+
+#[test]
+fn a_slot_that_was_moved_aside_is_forgotten() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let a = sandbox.repo("a");
+    let stranger = a.start("sleep", &[], &["60"]);
+    a.git(&["config", "dispatch.node.workDir", "../../slots"]);
+    a.write(
+        "../slots/1/slot.json",
+        &format!(
+            r#"{{"task":"p/X","claim":"","base":"","branch":"","begun":true,"group":{},"started":"other","slot":1}}"#,
+            stranger.id()
+        ),
+    );
+    a.dispatch(&["run"]).code(3);
+    assert!(sandbox.root().join("slots/aside-1-0").exists());
+    a.dispatch(&["run"]).code(3);
+    enqueue(&a, "X", "", "echo x > x");
+    a.dispatch(&["run"]).success();
+    a.dispatch(&["run"]).code(3);
+    assert!(!sandbox.root().join("slots/aside-1-1").exists());
+}
+
+#[test]
+fn a_merge_whose_claim_was_not_moved_is_sealed_with_its_merge_commit() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let (a, hub) = (sandbox.repo("a"), sandbox.hub());
+    enqueue(&a, "X", "", "echo x > x");
+    a.dispatch(&["run"]).success();
+    let completed = hub.git(&["rev-parse", "refs/dispatch/claims/p/X"]);
+    let merged = a.dispatch(&["collect", "--json"]).success().json()["merged"][0]["merge_commit"].clone();
+    // As if the collect had died in the push, with the target moved and the claim not.
+    hub.git(&["update-ref", "refs/dispatch/claims/p/X", &completed]);
+    hub.git(&["update-ref", "-d", "refs/notes/dispatch-sealed"]);
+    sandbox.repo(".").git(&["clone", "-q", "hub.git", "b"]);
+    let b = sandbox.repo("b");
+    let again = b.dispatch(&["collect", "--json"]).success().json();
+    assert_eq!(again["merged"][0]["merge_commit"], merged);
+    assert_eq!(again["old"], again["new"]);
+    assert_eq!(b.dispatch(&["list", "--json"]).json()["tasks"][0]["merge_commit"], merged);
+}
+
+#[test]
+fn collect_goes_into_a_branch_that_this_clone_has_not_seen() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let a = sandbox.repo("a");
+    sandbox.hub().git(&["branch", "release", "main"]);
+    enqueue(&a, "X", "", "echo x > x");
+    a.dispatch(&["run"]).success();
+    a.dispatch(&["collect", "--into", "release"]).success();
+    assert_eq!(sandbox.hub().git(&["show", "release:x"]), "x");
+    assert_eq!(state(&a, "X"), "merged");
+    // What is for another branch is not passed over in silence.
+    enqueue(&a, "Y", "target: release\n", "echo y > y");
+    a.dispatch(&["run"]).success();
+    let out = a.dispatch(&["collect", "--json"]).success().json();
+    assert_eq!(out["waiting"][0]["task"], "p/Y");
 }
