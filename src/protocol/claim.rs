@@ -83,6 +83,9 @@ pub fn claim(
         if bids.len() == options.count {
             break;
         }
+        if options.hold != Hold::Hand && pick::lacks_run(session, task) {
+            continue;
+        }
         match base::make(session, snapshot, task)? {
             Ok(base) => {
                 let bid = bid(session, snapshot, task, base, options)?;
@@ -189,7 +192,7 @@ fn pick_tasks<'a>(session: &Session, snapshot: &'a Snapshot, options: &Options) 
         .iter()
         .filter(open)
         .filter(wanted)
-        .map(|task| pick::candidate(session, snapshot, task))
+        .map(|task| pick::unread(session, snapshot, task))
         .collect();
     order::choose(&candidates, &offer).iter().filter_map(|candidate| snapshot.get(&candidate.name)).collect()
 }

@@ -28,11 +28,23 @@ pub fn offer(session: &Session, node: &Name, by_hand: bool) -> Offer {
 
 /// Describes a task for the choice.
 pub fn candidate(session: &Session, snapshot: &Snapshot, task: &Task) -> Candidate {
+    let may_start = matches!(task.state(), crate::task::State::Pending | crate::task::State::Assigned);
+    Candidate { lacks_run: may_start && lacks_run(session, task), ..unread(session, snapshot, task) }
+}
+
+/// Says whether the task's executor would run the spec's own `run` line, and there is none. Only the spec itself says
+/// so: it is read for those few whose turn has come, not for a whole queue.
+pub fn lacks_run(session: &Session, task: &Task) -> bool {
+    let executor = session.config.executor(&executor_of(session, task));
+    executor.is_some_and(|settings| settings.kind == ExecutorKind::Shell)
+        && read_spec(session, task).is_none_or(|spec| spec.run.is_none())
+}
+
+/// Describes a task by its commit's message alone, as if there were something to run.
+pub fn unread(session: &Session, snapshot: &Snapshot, task: &Task) -> Candidate {
     let record = &task.spec.record;
     let executor = executor_of(session, task);
-    let is_shell = session.config.executor(&executor).is_some_and(|settings| settings.kind == ExecutorKind::Shell);
     let assigned = task.claim_in(Phase::Assigned);
-    let may_start = task.state() == crate::task::State::Pending || assigned.is_some();
     Candidate {
         name: task.name().clone(),
         position: snapshot.position(task.name()).unwrap_or(usize::MAX),
@@ -41,8 +53,7 @@ pub fn candidate(session: &Session, snapshot: &Snapshot, task: &Task) -> Candida
         priority: record.priority,
         labels: record.labels.clone(),
         executor,
-        // Only the spec itself says whether there is something to run; it is read for those few that may start.
-        lacks_run: may_start && is_shell && read_spec(session, task).is_none_or(|spec| spec.run.is_none()),
+        lacks_run: false,
         mode: record.mode,
         rests: rests(session, task),
         depends_on: record
