@@ -5,8 +5,8 @@
 
 use crate::executor::slot::{self, Setup, Slot, SlotRecord};
 use crate::git::ObjectId;
-use crate::hub::snapshot::{Claim, Standing, Task};
-use crate::hub::{Edit, Layout, outbox};
+use crate::hub::snapshot::{Claim, Task};
+use crate::hub::{Layout, outbox};
 use crate::protocol::announce::{Announce, Happened};
 use crate::protocol::release::release;
 use crate::protocol::{Result, Session, finish};
@@ -119,9 +119,7 @@ fn free_slots(work_dir: &std::path::Path, records: &[SlotRecord], spoiled: &[usi
 fn delete_void(session: &Session, tasks: &[Task]) -> Result<()> {
     let mut edits = Vec::new();
     for task in tasks {
-        if let Standing::Sealed { leftover: Some(claim), .. } = &task.standing {
-            edits.push(Edit::new(session.hub.layout.claim(task.name()), Some(claim.id), None));
-        }
+        edits.extend(crate::protocol::seal::leftover_edits(session, task)?);
     }
     session.hub.publish(&edits)?;
     Ok(())

@@ -104,23 +104,51 @@ fn seal_line(session: &Session, ended: &Ended) -> Event {
     seal
 }
 
+/// Prepares the deletion of a chain that still stands on a sealed task: a sealing that died before it, with the branch
+/// that goes with it, or a push that landed late.
+pub fn leftover_edits(session: &Session, task: &crate::hub::snapshot::Task) -> Result<Vec<Edit>> {
+    let Standing::Sealed { seal, leftover: Some(claim) } = &task.standing else {
+        return Ok(Vec::new());
+    };
+    if claim.record.phase == Phase::Merged && seal.claim == Some(claim.id.to_string()) {
+        return deletions(
+            session,
+            &Ended {
+                task: task.name().clone(),
+                claim: claim.clone(),
+                target: None,
+                merge_commit: None,
+                delete_branch: session.config.collect.delete_branches,
+            },
+        );
+    }
+    Ok(vec![Edit::new(session.hub.layout.claim(task.name()), Some(claim.id), None)])
+}
+
 /// Deletes claim refs and task branches, each leased on what was sealed. A branch that moved since stays.
 fn delete_refs(session: &Session, ended: &[Ended]) -> Result<()> {
     let mut edits = Vec::new();
     for ended in ended {
-        edits.push(Edit::new(session.hub.layout.claim(&ended.task), Some(ended.claim.id), None));
-        if let (true, Some(branch), Some(result)) =
-            (ended.delete_branch, &ended.claim.record.branch, ended.claim.result)
-        {
-            let name = Layout::branch_ref(branch);
-            let is_safe = !session.hub.is_embedded() || session.hub.repo.checkout_of(&name)?.is_none();
-            if is_safe && branch.starts_with(session.config.branch_prefix.as_str()) {
-                edits.push(Edit::new(name, Some(result), None));
-            }
-        }
+        edits.extend(deletions(session, ended)?);
     }
     session.hub.publish(&edits)?;
     Ok(())
+}
+
+/// The branch goes first: as long as the claim is there, the next one to meet it tries again.
+fn deletions(session: &Session, ended: &Ended) -> Result<Vec<Edit>> {
+    let mut edits = Vec::new();
+    if let (true, Some(branch), Some(result)) =
+        (ended.delete_branch, &ended.claim.record.branch, ended.claim.result)
+    {
+        let name = Layout::branch_ref(branch);
+        let is_safe = !session.hub.is_embedded() || session.hub.repo.checkout_of(&name)?.is_none();
+        if is_safe && branch.starts_with(session.config.branch_prefix.as_str()) {
+            edits.push(Edit::new(name, Some(result), None));
+        }
+    }
+    edits.push(Edit::new(session.hub.layout.claim(&ended.task), Some(ended.claim.id), None));
+    Ok(edits)
 }
 
 /// Finishes sealings that somebody began and did not end: merged claims whose result is in the target, and cancelled
@@ -128,6 +156,7 @@ fn delete_refs(session: &Session, ended: &[Ended]) -> Result<()> {
 pub fn finish_half_done(session: &Session, snapshot: &Snapshot) -> Result<Vec<TaskName>> {
     let mut ended = Vec::new();
     let mut done = Vec::new();
+    let mut leftovers = Vec::new();
     for task in &snapshot.tasks {
         match &task.standing {
             Standing::Claimed(claim) if claim.record.phase == Phase::Cancelled => {
@@ -155,13 +184,11 @@ pub fn finish_half_done(session: &Session, snapshot: &Snapshot) -> Result<Vec<Ta
                     None => super::collect::put_back(session, claim)?,
                 }
             }
-            Standing::Sealed { leftover: Some(claim), .. } => {
-                let name = session.hub.layout.claim(task.name());
-                session.hub.publish(&[Edit::new(name, Some(claim.id), None)])?;
-            }
+            Standing::Sealed { .. } => leftovers.extend(leftover_edits(session, task)?),
             _ => {}
         }
     }
+    session.hub.publish(&leftovers)?;
     seal(session, &ended)?;
     Ok(done)
 }

@@ -415,3 +415,20 @@ fn collect_goes_into_a_branch_that_this_clone_has_not_seen() {
     let out = a.dispatch(&["collect", "--json"]).success().json();
     assert_eq!(out["waiting"][0]["task"], "p/Y");
 }
+
+#[test]
+fn a_collect_that_died_before_the_clean_up_leaves_no_branch() {
+    for last in ["collect", "run"] {
+        let sandbox = Sandbox::with_clones(&["a"]);
+        let (a, hub) = (sandbox.repo("a"), sandbox.hub());
+        enqueue(&a, "X", "", "echo x > x");
+        a.dispatch(&["run"]).success();
+        // What is not deleted now is as if the collect had died before it.
+        hook(&sandbox, "update", "case $3 in 0000000000000000000000000000000000000000) exit 1;; esac");
+        a.dispatch(&["collect"]);
+        fs::remove_file(hub.path().join("hooks/update")).unwrap();
+        assert_ne!(hub.git(&["for-each-ref", "refs/heads/task"]), "");
+        a.dispatch(&[last]);
+        assert_eq!(hub.git(&["for-each-ref", "refs/heads/task", "refs/dispatch/claims"]), "", "{last}");
+    }
+}
