@@ -274,20 +274,23 @@ impl<'a> Daemon<'a> {
         let snapshot = self.session.snapshot()?;
         let wanted = claim::Options {
             count: tasks.len(),
-            tasks,
+            tasks: tasks.into_iter().collect(),
             node: self.session.node.clone(),
             hold: Hold::Beat,
             until: None,
         };
         let record = self.record("busy");
         let claimed = claim::claim(self.session, &snapshot, &wanted, Some(record))?;
-        let mut set_aside = Vec::new();
-        for (task, no_base) in claimed.no_base {
+        for (task, no_base) in &claimed.no_base {
             if !self.options.watch {
                 self.announce.happened(&Happened::Note(format!("{task} waits: {no_base}")));
             }
-            set_aside.push(task);
         }
+        // What was not even tried (nothing to build on, nothing to run) is no use trying again as things stand.
+        let is_tried = |task: &TaskName| {
+            claimed.lost.contains(task) || claimed.won.iter().any(|won| won.claim.record.task == *task)
+        };
+        let set_aside = wanted.tasks.iter().filter(|task| !is_tried(task)).cloned().collect();
         let refused = claimed.won.is_empty() && !claimed.unmoved.is_empty();
         let won = claimed.won.iter().map(|won| (won.claim.record.task.clone(), won.claim.id)).collect();
         self.won.extend(claimed.won.into_iter().map(|won| (won.claim.id, won)));
@@ -345,7 +348,12 @@ impl<'a> Daemon<'a> {
         let task = won.claim.record.task.clone();
         let waiting = finish::record(self.session, won, ending)?;
         let record = self.record(if self.running.is_empty() { "idle" } else { "busy" });
-        match finish::publish(self.session, &waiting, Some(&record))? {
+        let finished = finish::publish(self.session, &waiting, Some(&record)).unwrap_or_else(|error| {
+            // The result is in the outbox: nothing is lost, and what else runs goes on.
+            self.announce.happened(&Happened::Note(format!("{task} could not be published now: {error}")));
+            Finished::Waiting
+        });
+        match finished {
             Finished::Published => match ending.reason {
                 None => self.announce_completed(won, ending),
                 Some(reason) => {
@@ -368,14 +376,14 @@ impl<'a> Daemon<'a> {
         let task = won.claim.record.task.clone();
         let answer = match release(self.session, &won.claim, reason, work, None) {
             Ok(answer) => answer,
-            // The next start of this clone recovers it, and others do by its silence.
-            Err(error) if error.is_unreachable() => {
+            // The next start of this clone recovers it, and others do by its silence. What else runs goes on.
+            Err(error) => {
                 self.announce.happened(&Happened::Note(format!("{task} could not be given back: {error}")));
                 return Ok(());
             }
-            Err(error) => return Err(error),
         };
         if answer.is_yes() {
+            self.session.hub.unpin_result(&won.claim.id.to_string())?;
             self.announce.happened(&Happened::Released { task, reason });
             return Ok(());
         }

@@ -2,10 +2,12 @@
 //!
 //! Owns the claim commit, the one push for all of a batch, and the check after it that makes deleting claim refs safe.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 
 use super::base::{self, Base, NoBase};
-use super::error::Result;
+use super::error::{Error, Result};
 use super::pick;
 use super::session::Session;
 use crate::git::ObjectId;
@@ -13,7 +15,7 @@ use crate::git::objects::NewCommit;
 use crate::hub::format::ClaimRecord;
 use crate::hub::nodes::NodeRecord;
 use crate::hub::snapshot::{Claim, Queued, Snapshot, Standing, Task, chain_of};
-use crate::hub::{Answer, Edit};
+use crate::hub::{Answer, Edit, Layout};
 use crate::task::order::{self, Candidate, Offer};
 use crate::task::spec::Mode;
 use crate::task::transition::{count, is_legal};
@@ -23,7 +25,7 @@ use crate::task::{Hold, Name, Phase, Reason, State, TaskName};
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The tasks wanted; empty: whatever is next.
-    pub tasks: Vec<TaskName>,
+    pub tasks: HashSet<TaskName>,
     /// How many at most.
     pub count: usize,
     /// The node that they are claimed for.
@@ -81,13 +83,25 @@ pub fn claim(
         if bids.len() == options.count {
             break;
         }
+        if options.hold != Hold::Hand && pick::lacks_run(session, task) {
+            continue;
+        }
         match base::make(session, snapshot, task)? {
-            Ok(base) => bids.push(bid(session, snapshot, task, base, options)?),
+            Ok(base) => {
+                let bid = bid(session, snapshot, task, base, options)?;
+                if options.hold == Hold::Hand {
+                    super::branch::check(session, &bid.record)?;
+                }
+                bids.push(bid);
+            }
             Err(no_base) => claimed.no_base.push((task.name().clone(), no_base)),
         }
     }
     if bids.is_empty() {
-        return Ok(claimed);
+        return match claimed.no_base.iter().any(|(_, why)| *why == NoBase::Shallow) {
+            true => Err(Error::Shallow),
+            false => Ok(claimed),
+        };
     }
     let mut edits: Vec<Edit> = bids
         .iter()
@@ -145,6 +159,28 @@ pub fn obstacle(
     let offer = pick::offer(session, snapshot, &options.node, options.hold == Hold::Hand);
     let task = snapshot.get(name)?;
     order::obstacle(&pick::candidate(session, snapshot, task), &offer)
+}
+
+/// Finds the claims by hand that an interrupted command of this clone has won and not followed up: of the tasks named,
+/// all that are held here; else those whose branch was never made.
+pub fn unfinished(session: &Session, snapshot: &Snapshot, options: &Options) -> Vec<Won> {
+    let held = |task: &Task| {
+        let claim = task.claim_in(Phase::Running)?;
+        let record = &claim.record;
+        let is_ours = record.hold == Some(Hold::Hand)
+            && record.node.as_deref() == Some(options.node.as_str())
+            && session.state.is_own(&record.instance);
+        let branch = Layout::branch_ref(record.branch.as_ref()?);
+        let has_branch = session.hub.repo.ref_value(&branch).is_some();
+        let is_wanted = if options.tasks.is_empty() { !has_branch } else { options.tasks.contains(task.name()) };
+        let base = Base {
+            target_tip: record.target_tip?,
+            commit: record.base.filter(|base| session.hub.repo.has(*base))?,
+            built_on: record.built_on.clone(),
+        };
+        (is_ours && is_wanted).then(|| Won { spec: task.spec.clone(), claim: claim.clone(), base })
+    };
+    snapshot.tasks.iter().filter_map(held).take(options.count).collect()
 }
 
 fn pick_tasks<'a>(session: &Session, snapshot: &'a Snapshot, options: &Options) -> Vec<&'a Task> {

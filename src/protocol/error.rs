@@ -167,6 +167,18 @@ pub enum Error {
         /// The checkout.
         checkout: std::path::PathBuf,
     },
+    /// The branch of a claim by hand is checked out, and is not at the claim's base.
+    #[error("`{}` has `{}` checked out, which the claim would move", .checkout.display(), escaped(.branch))]
+    #[diagnostic(
+        code(dispatch::claim::checked_out),
+        help("check out another branch there, or rename that one, and claim again")
+    )]
+    BranchCheckedOut {
+        /// The branch.
+        branch: String,
+        /// The checkout.
+        checkout: std::path::PathBuf,
+    },
     /// The task branch is gone.
     #[error("the branch `{}` of {task} is not in this clone", escaped(.branch))]
     #[diagnostic(

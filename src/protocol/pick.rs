@@ -61,7 +61,7 @@ pub fn paths(snapshot: &Snapshot) -> HashMap<&TaskName, u64> {
     longest(&steps)
 }
 
-/// Describes all tasks that may start, or are assigned, for the choice.
+/// Describes all tasks that may start, or are assigned, for the choice, as if each had something to run.
 pub fn candidates(session: &Session, snapshot: &Snapshot) -> Vec<Candidate> {
     let paths = paths(snapshot);
     let open = |task: &&Task| matches!(task.state(), State::Pending | State::Assigned);
@@ -69,18 +69,30 @@ pub fn candidates(session: &Session, snapshot: &Snapshot) -> Vec<Candidate> {
     tasks
         .map(|task| Candidate {
             path: paths.get(task.name()).copied().unwrap_or(0),
-            ..candidate(session, snapshot, task)
+            ..unread(session, snapshot, task)
         })
         .collect()
 }
 
 /// Describes one task for the choice; of its path only itself.
 pub fn candidate(session: &Session, snapshot: &Snapshot, task: &Task) -> Candidate {
+    let may_start = matches!(task.state(), crate::task::State::Pending | crate::task::State::Assigned);
+    Candidate { lacks_run: may_start && lacks_run(session, task), ..unread(session, snapshot, task) }
+}
+
+/// Says whether the task's executor would run the spec's own `run` line, and there is none. Only the spec itself says
+/// so: it is read for those few whose turn has come, not for a whole queue.
+pub fn lacks_run(session: &Session, task: &Task) -> bool {
+    let executor = session.config.executor(&executor_of(session, task));
+    executor.is_some_and(|settings| settings.kind == ExecutorKind::Shell)
+        && read_spec(session, task).is_none_or(|spec| spec.run.is_none())
+}
+
+/// Describes a task by its commit's message alone, as if there were something to run.
+pub fn unread(session: &Session, snapshot: &Snapshot, task: &Task) -> Candidate {
     let record = &task.spec.record;
     let executor = executor_of(session, task);
-    let is_shell = session.config.executor(&executor).is_some_and(|settings| settings.kind == ExecutorKind::Shell);
     let assigned = task.claim_in(Phase::Assigned);
-    let may_start = task.state() == State::Pending || assigned.is_some();
     let waited = session.ambient.now().duration_since(task.spec.at).as_secs();
     Candidate {
         name: task.name().clone(),
@@ -93,8 +105,7 @@ pub fn candidate(session: &Session, snapshot: &Snapshot, task: &Task) -> Candida
         modifies: record.modifies.clone(),
         labels: record.labels.clone(),
         executor,
-        // Only the spec itself says whether there is something to run; it is read for those few that may start.
-        lacks_run: may_start && is_shell && read_spec(session, task).is_none_or(|spec| spec.run.is_none()),
+        lacks_run: false,
         mode: record.mode,
         rests: rests(session, task),
         depends_on: record

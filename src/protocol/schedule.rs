@@ -49,6 +49,9 @@ pub fn schedule(session: &Session) -> Result<Scheduled> {
     let mut done = Scheduled::default();
     let mut wanted: Vec<(TaskName, Name)> = Vec::new();
     for task in in_order(&candidates) {
+        if snapshot.get(&task.name).is_some_and(|task| pick::lacks_run(session, task)) {
+            continue;
+        }
         // Mode push means by assignment only; the assignment is what is being made.
         let assignable = Candidate { mode: Mode::Undecided, ..task.clone() };
         let seat = seats
@@ -85,7 +88,7 @@ fn in_order(candidates: &[Candidate]) -> Vec<&Candidate> {
     };
     let mut ordered = choose(candidates, &everything);
     // What has to wait for something is not ready for anybody; it is neither assigned nor told of.
-    ordered.retain(|task| !task.lacks_run && task.rests == 0);
+    ordered.retain(|task| task.rests == 0);
     ordered
 }
 

@@ -14,3 +14,5 @@ mod demo; // a whole day, from an empty folder
 
 // What is stored.
 mod formats; // yesterday's state loads for ever
+// The bugs.
+mod regression_attack; // found by attacking
