@@ -17,6 +17,7 @@ use crate::hub::nodes::NodeRecord;
 use crate::hub::snapshot::{Claim, Queued, Snapshot, Standing, Task, chain_of};
 use crate::hub::{Answer, Edit, Layout};
 use crate::task::order::{self, Candidate, Offer};
+use crate::task::scope::may_overlap;
 use crate::task::spec::Mode;
 use crate::task::transition::{count, is_legal};
 use crate::task::{Hold, Name, Phase, Reason, State, TaskName};
@@ -282,7 +283,20 @@ fn check(session: &Session, after: &Snapshot, bid: &Bid) -> Check {
         task.spec.record.depends_on.iter().all(|name| {
             after.get(name).is_some_and(|task| matches!(task.state(), State::Completed | State::Merged))
         });
-    if spec_stands && built_on && done { Check::Won } else { Check::Undo }
+    let is_alone = !yields(after, task);
+    if spec_stands && built_on && done && is_alone { Check::Won } else { Check::Undo }
+}
+
+/// Says whether another task that means to change the same files was claimed at the same moment: then the later in the
+/// queue yields, on every node alike.
+fn yields(after: &Snapshot, task: &Task) -> bool {
+    let own = (&task.spec.record.modifies, after.position(task.name()));
+    after.tasks.iter().any(|other| {
+        other.name() != task.name()
+            && matches!(other.state(), State::Running | State::Assigned)
+            && after.position(other.name()) < own.1
+            && may_overlap(own.0, &other.spec.record.modifies)
+    })
 }
 
 /// Undoes a claim whose ground has moved: deleted where the task is sealed, else released.
