@@ -156,6 +156,11 @@ impl Layout {
         format!("{LOCAL}hub/")
     }
 
+    /// What the names of all refs begin with that nobody else ever sees.
+    pub const fn local() -> &'static str {
+        LOCAL
+    }
+
     /// Where a target branch of the hub is mirrored.
     pub fn mirrored_branch(branch: &str) -> String {
         format!("{LOCAL}target/{branch}")
@@ -185,6 +190,11 @@ impl Layout {
     /// Pins a result until the hub has it, by the id of the claim that it belongs to.
     pub fn result(claim: &str) -> String {
         format!("{LOCAL}results/{claim}")
+    }
+
+    /// Pins work of the user's that had to make room, by its id.
+    pub fn kept(work: &str) -> String {
+        format!("{LOCAL}kept/{work}")
     }
 
     /// Pins whatever an outbox record, named by the id of its claim, is to publish.

@@ -1,53 +1,68 @@
 //! The task branch in this clone, for work by hand.
+//!
+//! Owns the care for an older branch of that name: its work is kept, and one that is checked out is never moved.
 
-use std::path::PathBuf;
-
-use super::base;
 use super::claim::Won;
 use super::error::{Error, Result};
 use super::session::Session;
+use crate::git::ObjectId;
 use crate::git::refs::RefChange;
-use crate::hub::Layout;
-use crate::hub::snapshot::{Snapshot, Task};
+use crate::hub::format::ClaimRecord;
+use crate::hub::{Edit, Layout};
 
-/// Creates the task branch at its base, and pins the claim. An older branch of that name with work on it is kept at
-/// `attempts/…`.
-pub fn create(session: &Session, won: &Won) -> Result<()> {
-    let record = &won.claim.record;
+/// Refuses a claim whose branch could not be made afterwards: it is checked out, and stands elsewhere.
+pub fn check(session: &Session, record: &ClaimRecord) -> Result<()> {
     let Some(branch) = &record.branch else {
         return Ok(());
     };
+    let name = Layout::branch_ref(branch);
+    let old = session.hub.repo.ref_value(&name);
+    if old.is_none() || old == record.base {
+        return Ok(());
+    }
+    match session.hub.repo.checkout_of(&name)? {
+        Some(checkout) => Err(Error::BranchCheckedOut { branch: branch.clone(), checkout }),
+        None => Ok(()),
+    }
+}
+
+/// Pins the claim in this clone, creates the task branch at its base, and returns where the work of an older branch of that name is kept.
+pub fn create(session: &Session, won: &Won) -> Result<Option<String>> {
+    let Some(branch) = &won.claim.record.branch else {
+        return Ok(None);
+    };
     let repo = &session.hub.repo;
-    let pin = Layout::by_hand(&record.task);
-    let mut changes = vec![RefChange::new(pin.as_str(), repo.ref_value(&pin), Some(won.claim.id))];
+    // With this, what is finished here is told from somebody else's work even when the hub's claim has gone.
+    let pin = Layout::by_hand(&won.claim.record.task);
+    let pinned = RefChange::new(pin.as_str(), repo.ref_value(&pin), Some(won.claim.id));
+    repo.change_refs(&[pinned], "git dispatch: claimed")?;
     let name = Layout::branch_ref(branch);
     let old = repo.ref_value(&name);
-    if old != Some(won.base.commit) {
-        changes.push(RefChange::new(name, old, Some(won.base.commit)));
+    if old == Some(won.base.commit) {
+        return Ok(None);
     }
-    if let Some(old) = old.filter(|old| !repo.is_ancestor(*old, won.base.commit)) {
-        let before = record.attempts.begun.saturating_sub(1);
-        let kept = session.hub.layout.attempt(&record.task, before, session.node.as_str());
-        if repo.ref_value(&kept) != Some(old) {
-            changes.push(RefChange::new(kept.as_str(), repo.ref_value(&kept), Some(old)));
-        }
-    }
-    Ok(repo.change_refs(&changes, "git dispatch: claimed")?)
+    // Somebody may have checked it out since the claim was pushed.
+    check(session, &won.claim.record)?;
+    let kept = match old.filter(|old| !repo.is_ancestor(*old, won.base.commit)) {
+        Some(work) => Some(keep(session, &won.claim.record, work)?),
+        None => None,
+    };
+    repo.change_refs(&[RefChange::new(name, old, Some(won.base.commit))], "git dispatch: claimed")?;
+    Ok(kept)
 }
 
-/// Finds the checkout that has the task's branch checked out elsewhere than a claim would put it: moving the branch would
-/// make that checkout look as if all had been changed there.
-pub fn in_the_way(session: &Session, snapshot: &Snapshot, task: &Task) -> Result<Option<PathBuf>> {
-    let repo = &session.hub.repo;
-    let name = Layout::branch_ref(&session.hub.layout.task_branch(task.name(), &session.node));
-    let Some(old) = repo.ref_value(&name) else { return Ok(None) };
-    let Some(checkout) = repo.checkout_of(&name)? else { return Ok(None) };
-    let stays = base::make(session, snapshot, task)?.is_ok_and(|base| base.commit == old);
-    Ok((!stays).then_some(checkout))
-}
-
-/// Makes the error about such a checkout.
-pub fn checked_out(session: &Session, task: &Task, checkout: PathBuf) -> Error {
-    let branch = session.hub.layout.task_branch(task.name(), &session.node);
-    Error::CheckedOut { task: task.name().clone(), branch, checkout }
+/// Keeps older work at `attempts/…`, on the hub: what stands below our shared refs here and not there is pruned by the
+/// next sync. Where the hub does not take it, it is pinned in this clone.
+fn keep(session: &Session, record: &ClaimRecord, work: ObjectId) -> Result<String> {
+    let before = record.attempts.begun.saturating_sub(1);
+    let shared = session.hub.layout.attempt(&record.task, before, session.node.as_str());
+    let answers = session.hub.publish(&[Edit::new(shared.clone(), None, Some(work))]);
+    if answers.is_ok_and(|answers| answers.iter().all(|answer| answer.is_yes())) {
+        return Ok(shared);
+    }
+    let pinned = Layout::kept(&work.to_string());
+    if session.hub.repo.ref_value(&pinned).is_none() {
+        session.hub.repo.change_refs(&[RefChange::new(pinned.as_str(), None, Some(work))], "git dispatch: kept")?;
+    }
+    Ok(pinned)
 }

@@ -102,22 +102,6 @@ pub enum Error {
         /// The obstacle.
         why: String,
     },
-    /// The branch that the claim would begin anew is checked out.
-    #[error("the branch `{}` of {task} is checked out in `{}`, with an earlier attempt on it", escaped(.branch), .checkout.display())]
-    #[diagnostic(
-        code(dispatch::claim::checked_out),
-        help(
-            "switch to another branch there, such as `git switch main`, and claim again; what is on the branch is kept"
-        )
-    )]
-    CheckedOut {
-        /// The task.
-        task: TaskName,
-        /// The branch.
-        branch: String,
-        /// The checkout.
-        checkout: std::path::PathBuf,
-    },
     /// The task cannot be cancelled any more.
     #[error("{task} {what}, which is too late to cancel it")]
     #[diagnostic(
@@ -178,6 +162,18 @@ pub enum Error {
         help("commit what belongs to the task, stash the rest, and finish again")
     )]
     FinishDirty {
+        /// The branch.
+        branch: String,
+        /// The checkout.
+        checkout: std::path::PathBuf,
+    },
+    /// The branch of a claim by hand is checked out, and is not at the claim's base.
+    #[error("`{}` has `{}` checked out, which the claim would move", .checkout.display(), escaped(.branch))]
+    #[diagnostic(
+        code(dispatch::claim::checked_out),
+        help("check out another branch there, or rename that one, and claim again")
+    )]
+    BranchCheckedOut {
         /// The branch.
         branch: String,
         /// The checkout.
@@ -286,6 +282,28 @@ pub enum Error {
         help("use `--slots` there for more at once, or another clone for another node")
     )]
     AlreadyRunning,
+    /// No node of that name was ever seen.
+    #[error("there is no node `{}`", escaped(.node))]
+    #[diagnostic(code(dispatch::assign::unknown_node))]
+    UnknownNode {
+        /// As it was given.
+        node: String,
+        /// The way out.
+        #[help]
+        help: String,
+    },
+    /// Only what is pending can be assigned.
+    #[error("{task} is {state}: only pending tasks are assigned")]
+    #[diagnostic(
+        code(dispatch::assign::not_pending),
+        help("`git dispatch release` or `retry` makes it pending again")
+    )]
+    NotPending {
+        /// The task.
+        task: TaskName,
+        /// Where it stands.
+        state: task::State,
+    },
     /// Another clone is at work under this node's name.
     #[error("another clone{} is at work as node `{node}`", if host.is_empty() { String::new() } else { format!(" on {}", escaped(host)) })]
     #[diagnostic(

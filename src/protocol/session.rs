@@ -86,7 +86,12 @@ impl Session {
 
     /// Reads the hub, and refuses one that lost its memory.
     pub fn sync(&self) -> Result<()> {
-        match self.sync_leniently()?.memory_lost {
+        self.sync_with(None)
+    }
+
+    /// Reads the hub, and a branch of it beside the targets that tasks name.
+    pub fn sync_with(&self, branch: Option<&str>) -> Result<()> {
+        match self.sync_all(branch)?.memory_lost {
             Some(detail) => Err(HubError::MemoryLost { detail }.into()),
             None => Ok(()),
         }
@@ -94,13 +99,19 @@ impl Session {
 
     /// Reads the hub; one that lost its memory is only told of.
     pub fn sync_leniently(&self) -> Result<Synced> {
+        self.sync_all(None)
+    }
+
+    fn sync_all(&self, branch: Option<&str>) -> Result<Synced> {
         let known = Snapshot::load(&self.hub)?;
-        let targets = crate::hub::snapshot::live_targets(&self.hub, &known);
+        let mut targets = crate::hub::snapshot::live_targets(&self.hub, &known);
+        targets.extend(branch.map(str::to_owned));
         let synced = self.hub.sync(&self.state, &self.ambient, &targets)?;
         // Targets that were named for the first time by what just came.
         let wanted: Vec<String> = Snapshot::load(&self.hub)?
             .tasks
             .iter()
+            .filter(|task| !matches!(task.standing, crate::hub::snapshot::Standing::Sealed { .. }))
             .filter_map(|task| task.spec.record.target.clone())
             .filter(|target| *target != self.hub.target && !targets.contains(target))
             .collect();

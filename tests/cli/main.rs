@@ -29,3 +29,6 @@ mod show; // everything of one task; how tasks are named; titles that would driv
 mod status; // what needs a person first; colours
 mod surroundings; // odd repositories, hubs that refuse or are away
 mod wait_log; // following what happens
+
+// The bugs.
+mod regression_attack; // found by attacking

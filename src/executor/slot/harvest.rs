@@ -41,20 +41,22 @@ impl Slot {
             &source,
             &spec,
         ];
+        // A start of ours that was killed while it fetched the same may have left its lock.
+        repo.await_lock_of(pin);
         repo.git().with_setting("core.fsync=committed").check(&args)?;
         let result = repo.ref_value(pin).unwrap_or(setup.base);
         Ok(Harvest { result, descends: repo.is_ancestor(setup.base, result) })
     }
 
     /// Saves the work of an attempt that ended with its node; `None` where there is nothing beyond the base.
-    pub fn save(&self, repo: &Repo, setup: &Setup<'_>, message: &str, pin: &str) -> Option<ObjectId> {
-        let harvest = self.harvest(repo, setup, message, pin).ok()?;
+    pub fn save(&self, repo: &Repo, setup: &Setup<'_>, message: &str, pin: &str) -> Result<Option<ObjectId>> {
+        let harvest = self.harvest(repo, setup, message, pin)?;
         if harvest.result == setup.base || !harvest.descends {
             let _ = repo
                 .change_refs(&[RefChange::new(pin, Some(harvest.result), None)], "git dispatch: nothing to keep");
-            return None;
+            return Ok(None);
         }
-        Some(harvest.result)
+        Ok(Some(harvest.result))
     }
 
     /// Takes everything out of force that an executor may have planted in its git folder.
@@ -69,7 +71,9 @@ impl Slot {
             self.git().check(&["reset", "--quiet", "--mixed", &base])?;
             return Ok(());
         }
-        for name in ["hooks", "info", "index.lock", "HEAD.lock", "config.lock", "config.worktree", "commondir"] {
+        for name in
+            ["hooks", "info", "index.lock", "HEAD.lock", "config.lock", "config.worktree", "commondir", "shallow"]
+        {
             remove_all(&git_dir.join(name))?;
         }
         let objects = repo.common_dir().join("objects");
