@@ -171,6 +171,12 @@ impl Layout {
         format!("{LOCAL}slots/{slot}")
     }
 
+    /// Pins the newest claim by hand of a task in this clone, so that its work can be told from somebody else's even when
+    /// the hub's claim has gone.
+    pub fn by_hand(task: &TaskName) -> String {
+        format!("{LOCAL}hand/{task}")
+    }
+
     /// Pins a cursor that somebody follows the events by.
     pub fn cursor(id: &str) -> String {
         format!("{}{id}", Self::cursors())

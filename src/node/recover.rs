@@ -61,7 +61,8 @@ pub fn release_late_landings(session: &Session, held: &[ObjectId], announce: &dy
             continue;
         };
         let is_ours = session.state.is_own(&claim.record.instance) && claim.record.hold == Some(Hold::Beat);
-        let has_result = waiting.iter().any(|waiting| waiting.claim == claim.id.to_string());
+        let id = claim.id.to_string();
+        let has_result = waiting.iter().any(|waiting| waiting.claim == id);
         if is_ours && !has_result && !held.contains(&claim.id) {
             let answer = release(session, claim, Reason::Drained, None, Some("a claim that landed late"))?;
             if answer.is_yes() {

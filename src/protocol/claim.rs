@@ -137,7 +137,10 @@ fn settle(session: &Session, after: &Snapshot, bid: Bid, claimed: &mut Claimed) 
             base: bid.base,
         }),
         Check::Lost => {
-            if session.hub.known(&session.hub.layout.claim(&bid.record.task)) == bid.previous {
+            // A sealed task has no claim ref either; somebody was faster there.
+            let ended = |task: &Task| matches!(task.standing, Standing::Sealed { .. });
+            let is_sealed = after.get(&bid.record.task).is_some_and(ended);
+            if !is_sealed && session.hub.known(&session.hub.layout.claim(&bid.record.task)) == bid.previous {
                 claimed.unmoved.push(bid.record.task.clone());
             }
             claimed.lost.push(bid.record.task);

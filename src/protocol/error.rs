@@ -254,6 +254,16 @@ pub enum Error {
         /// The address.
         url: String,
     },
+    /// The remote is set up to be mirrored, which would overwrite our refs.
+    #[error("the remote `{}` is a mirror (`remote.{0}.mirror`), so any `git fetch` or `git push` overwrites the queue", escaped(.name))]
+    #[diagnostic(
+        code(dispatch::config::mirror_remote),
+        help("use a plain clone, or `git config --unset remote.NAME.mirror` and narrow `remote.NAME.fetch`")
+    )]
+    MirrorRemote {
+        /// The name.
+        name: String,
+    },
     /// The repository has no commit on the target branch.
     #[error("the target branch `{}` has no commit yet", escaped(.branch))]
     #[diagnostic(code(dispatch::repo::no_commits), help("make a first commit: results are merged on top of it"))]

@@ -18,6 +18,7 @@ pub mod logs;
 pub mod nodes;
 pub mod pause;
 pub mod pick;
+pub mod refusal;
 pub mod release;
 pub mod replace;
 pub mod retry;

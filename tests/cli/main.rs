@@ -37,3 +37,18 @@ mod regression_attack; // bugs found by attacking the protocol
 
 // What is stored.
 mod formats; // yesterday's state loads for ever
+
+// A person's day.
+mod bad_input; // what is refused: names, specs, configuration, surroundings
+mod explain; // every code has a way out
+mod hand; // claim, finish, release; fenced off with the work kept
+mod hubs; // not tests: what they share, so that each holds on both kinds of hub
+mod init; // the annotated file, the node's name, what `git log` shows
+mod outcomes; // two verbs at a barrier: one outcome of the two that may be
+mod replace; // a newer spec; dry runs
+mod retry_cancel; // called off, tried again
+mod settings; // layers, and where a value comes from
+mod show; // everything of one task; how tasks are named; titles that would drive a terminal
+mod status; // what needs a person first; colours
+mod surroundings; // odd repositories, hubs that refuse or are away
+mod wait_log; // following what happens
