@@ -13,6 +13,9 @@ use super::repo::Repo;
 /// How old a lock file is that nobody holds any more: writes of refs take milliseconds.
 const STALE: Duration = Duration::from_secs(5);
 
+/// The same for lock files that commands of the user's may hold, too.
+const STALE_FOR_THE_USER: Duration = Duration::from_secs(60);
+
 /// How long is waited at most: until whatever stands in the way now is stale.
 const PATIENCE: Duration = Duration::from_secs(6);
 
@@ -48,13 +51,21 @@ impl Repo {
                 break;
             }
             waited = true;
-            for (path, _) in ages.iter().filter(|(_, age)| *age >= STALE) {
+            for (path, _) in ages.iter().filter(|(path, age)| *age >= stale_after(path)) {
                 let _ = fs::remove_file(path);
             }
             std::thread::sleep(Duration::from_millis(10));
         }
         waited
     }
+}
+
+/// How old a lock file must be to count as left behind. The user's own branches and the packed refs are also locked by
+/// commands of theirs, and for as long as a hook of theirs takes.
+fn stale_after(path: &Path) -> Duration {
+    let is_shared = path.file_name().is_some_and(|name| name == "packed-refs.lock")
+        || path.components().any(|part| part.as_os_str() == "heads");
+    if is_shared { STALE_FOR_THE_USER } else { STALE }
 }
 
 /// How long ago a file was made; `None` where there is none. A clock that went back makes it new.

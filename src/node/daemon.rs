@@ -209,7 +209,11 @@ impl<'a> Daemon<'a> {
     {
         match effect {
             Effect::Sync => self.or_deaf(Self::sync).map(Some),
-            Effect::Look => Ok(Some(Event::Looked(self.view()?))),
+            Effect::Look => {
+                // A task that we lost may have gone to a claim of our own that landed late.
+                self.release_late_landings()?;
+                Ok(Some(Event::Looked(self.view()?)))
+            }
             Effect::Claim(tasks) => self.or_deaf(|daemon| daemon.claim(tasks)).map(Some),
             Effect::Start { slot, claim, .. } => self.start(scope, slot, claim).map(|()| None),
             Effect::Stop { slot } => {
@@ -257,9 +261,12 @@ impl<'a> Daemon<'a> {
         if waiting.iter().any(|waiting| waiting.fenced.is_none() && !self.is_ending(&waiting.claim)) {
             finish::flush(self.session, self.announce)?;
         }
-        let held = self.machine.claims();
-        recover::release_late_landings(self.session, &held, self.announce)?;
+        self.release_late_landings()?;
         Ok(Event::Synced(self.view()?))
+    }
+
+    fn release_late_landings(&self) -> Result<()> {
+        recover::release_late_landings(self.session, &self.machine.claims(), self.announce)
     }
 
     fn is_ending(&self, claim: &str) -> bool {

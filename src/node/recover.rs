@@ -51,15 +51,19 @@ pub fn recover(session: &Session, announce: &dyn Announce) -> Result<()> {
     delete_void(session, &snapshot.tasks)
 }
 
-/// Releases claims of this very instance that it does not hold: pushes that landed late.
+/// Releases claims of this clone that nobody holds: pushes that landed late, this instance's own or those of one that was
+/// killed while its push was under way. The clone's lock is held, so any other instance is dead.
 pub fn release_late_landings(session: &Session, held: &[ObjectId], announce: &dyn Announce) -> Result<()> {
     let snapshot = session.snapshot()?;
+    let (waiting, _) = outbox::list(&session.state)?;
     for task in &snapshot.tasks {
         let Some(claim) = task.claim_in(Phase::Running) else {
             continue;
         };
-        let is_ours = claim.record.instance == session.state.instance && claim.record.hold == Some(Hold::Beat);
-        if is_ours && !held.contains(&claim.id) {
+        let is_ours = session.state.is_own(&claim.record.instance) && claim.record.hold == Some(Hold::Beat);
+        let id = claim.id.to_string();
+        let has_result = waiting.iter().any(|waiting| waiting.claim == id);
+        if is_ours && !has_result && !held.contains(&claim.id) {
             let answer = release(session, claim, Reason::Drained, None, Some("a claim that landed late"))?;
             if answer.is_yes() {
                 announce.happened(&Happened::Released { task: task.name().clone(), reason: Reason::Drained });

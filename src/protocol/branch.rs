@@ -26,28 +26,28 @@ pub fn check(session: &Session, record: &ClaimRecord) -> Result<()> {
     }
 }
 
-/// Pins the claim in this clone, creates the task branch at its base, and returns where the work of an older branch of that name is kept.
+/// Creates the task branch at its base and pins the claim, and returns where the work of an older branch of that name is
+/// kept.
 pub fn create(session: &Session, won: &Won) -> Result<Option<String>> {
-    let Some(branch) = &won.claim.record.branch else {
+    let record = &won.claim.record;
+    let Some(branch) = &record.branch else {
         return Ok(None);
     };
     let repo = &session.hub.repo;
-    // With this, what is finished here is told from somebody else's work even when the hub's claim has gone.
-    let pin = Layout::by_hand(&won.claim.record.task);
-    let pinned = RefChange::new(pin.as_str(), repo.ref_value(&pin), Some(won.claim.id));
-    repo.change_refs(&[pinned], "git dispatch: claimed")?;
+    let pin = Layout::by_hand(&record.task);
+    let mut changes = vec![RefChange::new(pin.as_str(), repo.ref_value(&pin), Some(won.claim.id))];
     let name = Layout::branch_ref(branch);
     let old = repo.ref_value(&name);
-    if old == Some(won.base.commit) {
-        return Ok(None);
+    let mut kept = None;
+    if old != Some(won.base.commit) {
+        // Somebody may have checked it out since the claim was pushed.
+        check(session, record)?;
+        if let Some(work) = old.filter(|old| !repo.is_ancestor(*old, won.base.commit)) {
+            kept = Some(keep(session, record, work)?);
+        }
+        changes.push(RefChange::new(name, old, Some(won.base.commit)));
     }
-    // Somebody may have checked it out since the claim was pushed.
-    check(session, &won.claim.record)?;
-    let kept = match old.filter(|old| !repo.is_ancestor(*old, won.base.commit)) {
-        Some(work) => Some(keep(session, &won.claim.record, work)?),
-        None => None,
-    };
-    repo.change_refs(&[RefChange::new(name, old, Some(won.base.commit))], "git dispatch: claimed")?;
+    repo.change_refs(&changes, "git dispatch: claimed")?;
     Ok(kept)
 }
 

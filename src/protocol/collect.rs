@@ -69,7 +69,7 @@ pub fn collect(session: &Session, options: &Options, announce: &dyn Announce) ->
     if session.hub.repo.is_shallow() {
         return Err(Error::Shallow);
     }
-    checkout::resume(session)?;
+    let earlier = checkout::resume(session)?;
     let mut finished = Vec::new();
     if !options.dry_run {
         finished = seal::finish_half_done(session, &session.snapshot()?)?;
@@ -87,10 +87,14 @@ pub fn collect(session: &Session, options: &Options, announce: &dyn Announce) ->
         let checkout = checkout::prepare(session, &target, tip, plan.tip)?;
         if !publish(session, &plan, &target, tip)? {
             // Somebody moved the target, or one of the tasks: start again from what is there now.
-            checkout::forget(session)?;
             session.sync_with(options.into.as_deref())?;
             // The push may have got through although others came after it: then ours are merged and not yet sealed.
             finished.extend(seal::finish_half_done(session, &session.snapshot()?)?);
+            // So may that of a collect that was killed, whose git outlived it.
+            for published in [&earlier, &checkout] {
+                checkout::catch_up(session, published.as_ref())?;
+            }
+            checkout::forget(session)?;
             continue;
         }
         let mut collected = outcome(&plan, &target, tip);

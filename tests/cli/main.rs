@@ -9,8 +9,31 @@
 // The harness.
 mod sandbox; // repositories, environment, running the binary
 mod sandbox_itself; // that the harness does what it says
+mod steps; // what many tests do: queue tasks, see where they stand
 
 mod demo; // a whole day, from an empty folder
+
+// The queue.
+mod enqueue; // specs as they are found, and what is refused
+mod list; // which tasks there are, and where they stand
+mod logs; // what executors wrote
+
+// Working.
+mod claim; // tasks taken by hand
+mod executor; // what an executor gets, and how it is ended
+mod run; // nodes that claim and work at the same time
+mod vandals; // executors that break their clone or plant something in it
+
+// Merging.
+mod checkout; // the checkout follows, or stays and says so
+mod collect; // order, conflicts, seals
+
+// What goes wrong, and what it costs.
+mod counts; // git processes and pushes
+mod crash; // commands that are killed
+mod races; // many at once
+mod regression; // bugs that there were
+mod regression_attack; // bugs found by attacking the protocol
 
 // What is stored.
 mod formats; // yesterday's state loads for ever
@@ -29,6 +52,3 @@ mod show; // everything of one task; how tasks are named; titles that would driv
 mod status; // what needs a person first; colours
 mod surroundings; // odd repositories, hubs that refuse or are away
 mod wait_log; // following what happens
-
-// The bugs.
-mod regression_attack; // found by attacking

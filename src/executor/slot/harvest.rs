@@ -4,10 +4,13 @@
 //! Agents delete `.git`, leave locks and half-finished rebases behind, and plant configuration: the result is what
 //! HEAD resolves to, and no setting of theirs is in force while our git commands run in the slot.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 
 use super::{Setup, Slot, remove_all};
 use crate::executor::{Error, Result};
+use crate::git::process::Output;
 use crate::git::refs::RefChange;
 use crate::git::{Git, ObjectId, Repo};
 
@@ -102,7 +105,7 @@ impl Slot {
             let base = setup.base.to_string();
             git.check(&["update-ref", "--no-deref", "HEAD", &base])?;
         }
-        let status = git.run(&["status", "--porcelain=v1", "-z", "--untracked-files=all"], None)?;
+        let status = self.dissolve_nested(&git)?;
         if status.is_success() && status.stdout.is_empty() {
             return Ok(());
         }
@@ -121,5 +124,25 @@ impl Slot {
             git.check(&["commit", "--quiet", "--no-verify", "--no-gpg-sign", "-m", message])?;
         }
         Ok(())
+    }
+
+    /// Makes plain folders of repositories that the executor made or cloned among its files, and returns the status
+    /// after it: git would record no more of them than a commit id that nobody has, or refuse to add anything at all.
+    fn dissolve_nested(&self, git: &Git) -> Result<Output> {
+        // One may hold another; each round finds the next floor.
+        for _ in 0..16 {
+            let status = git.run(&["status", "--porcelain=v1", "-z", "--untracked-files=all"], None)?;
+            let entries = status.stdout.split(|byte| *byte == 0);
+            // With all files listed singly, an untracked folder can only be a repository.
+            let nested: Vec<_> =
+                entries.filter_map(|entry| entry.strip_prefix(b"?? ")?.strip_suffix(b"/")).collect();
+            if nested.is_empty() || !status.is_success() {
+                return Ok(status);
+            }
+            for folder in nested {
+                remove_all(&self.clone_dir().join(OsStr::from_bytes(folder)).join(".git"))?;
+            }
+        }
+        Ok(git.run(&["status", "--porcelain=v1", "-z", "--untracked-files=all"], None)?)
     }
 }
