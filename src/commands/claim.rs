@@ -6,6 +6,7 @@ use super::{Context, Outcome, resolve};
 use crate::config::Dur;
 use crate::exit::Exit;
 use crate::protocol::claim::{self, Options};
+use crate::protocol::hand::claim_by_hand;
 use crate::protocol::{Error, Session, branch};
 use crate::task::name::NameKind;
 use crate::task::{Hold, Name, TaskName};
@@ -40,6 +41,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         session.node = Name::new(NameKind::Node, node).map_err(Error::from)?;
     }
     let progress = Progress::start(&context.ui, "claiming");
+    // Two that claim in one clone, in its worktrees perhaps: what one is about to follow up is no leftover of a crash.
+    let lock = session.state.lock_claims(session.hub.deadline).map_err(Error::from)?;
     session.sync()?;
     let snapshot = session.snapshot()?;
     let tasks = resolve(&session, &snapshot, &args.tasks)?;
@@ -64,12 +67,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let mut lost = refused(&session, &snapshot, &open, &options)?;
     let mut claimed = claim::Claimed::default();
     if options.count > 0 {
-        claimed = claim::claim(&session, &snapshot, &options, Some(claim::hand_record(&session)))?;
-    }
-    if let (true, true, Some(task)) = (claimed.won.is_empty(), unfinished.is_empty(), claimed.unmoved.first()) {
-        // Nobody has it: the hub answers, and takes no claim.
-        let name = session.hub.layout.claim(task);
-        return Err(Error::from(crate::hub::Error::Refused { name }).into());
+        claimed = claim_by_hand(&session, &snapshot, &options)?;
     }
     let has_branch = |won: &claim::Won| {
         let branch = won.claim.record.branch.as_deref().map(crate::hub::Layout::branch_ref);
@@ -81,6 +79,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         kept.extend(branch::create(&session, won)?);
     }
     claimed.won.splice(0..0, unfinished);
+    drop(lock);
     drop(progress);
     for kept in &kept {
         context.ui.note(&format!("the work of an older branch of that name is kept at {kept}"));
