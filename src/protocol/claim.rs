@@ -166,24 +166,25 @@ pub fn obstacle(
     order::obstacle(&pick::candidate(session, snapshot, task), &offer)
 }
 
-/// Finds the claims by hand that an interrupted command of this clone has won and not followed up: of the tasks named,
-/// all that are held here; else those whose branch was never made.
+/// Finds the claims by hand that a command of this clone won and was killed before it could follow them up. One that is
+/// still at it keeps what it won: of two commands that claim at the same moment only one has a task, in one clone too.
 pub fn unfinished(session: &Session, snapshot: &Snapshot, options: &Options) -> Vec<Won> {
     let held = |task: &Task| {
         let claim = task.claim_in(Phase::Running)?;
         let record = &claim.record;
         let is_ours = record.hold == Some(Hold::Hand)
             && record.node.as_deref() == Some(options.node.as_str())
-            && session.state.is_own(&record.instance);
-        let branch = Layout::branch_ref(record.branch.as_ref()?);
-        let has_branch = session.hub.repo.ref_value(&branch).is_some();
-        let is_wanted = if options.tasks.is_empty() { !has_branch } else { options.tasks.contains(task.name()) };
+            && session.state.is_own(&record.instance)
+            && session.state.is_dead(&record.instance).unwrap_or(false);
+        let is_followed_up = session.hub.repo.ref_value(&Layout::by_hand(task.name())) == Some(claim.id);
+        let is_wanted = options.tasks.is_empty() || options.tasks.contains(task.name());
         let base = Base {
             target_tip: record.target_tip?,
             commit: record.base.filter(|base| session.hub.repo.has(*base))?,
             built_on: record.built_on.clone(),
         };
-        (is_ours && is_wanted).then(|| Won { spec: task.spec.clone(), claim: claim.clone(), base })
+        let is_left = is_ours && is_wanted && !is_followed_up;
+        is_left.then(|| Won { spec: task.spec.clone(), claim: claim.clone(), base })
     };
     snapshot.tasks.iter().filter_map(held).take(options.count).collect()
 }
