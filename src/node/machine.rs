@@ -454,3 +454,6 @@ impl Machine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
