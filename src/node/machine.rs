@@ -252,7 +252,7 @@ impl Machine {
             Event::Synced(view) => self.synced(now, &view, &mut effects),
             Event::Looked(view) => self.fill(now, &view, &mut effects, false),
             Event::Deaf => self.went_deaf(now, &mut effects),
-            Event::Claimed { won, set_aside, refused } => self.claimed(won, set_aside, refused, &mut effects),
+            Event::Claimed { won, set_aside, refused } => self.claimed(now, won, set_aside, refused, &mut effects),
             Event::Ended { slot } => effects.push(Effect::Settle { slot }),
             Event::Settled { slot, well, took } => self.settled(now, slot, well, took, &mut effects),
             Event::Signal(number) => self.signalled(number, &mut effects),
@@ -370,6 +370,7 @@ impl Machine {
 
     fn claimed(
         &mut self,
+        now: Moment,
         won: Vec<(TaskName, ObjectId)>,
         set_aside: Vec<TaskName>,
         refused: bool,
@@ -377,6 +378,12 @@ impl Machine {
     ) {
         self.claiming = false;
         self.refusals = if refused && won.is_empty() { self.refusals + 1 } else { 0 };
+        // A claim has just looked at the hub; and one that refuses everything is not to be hammered.
+        self.poll_pause = match self.refusals {
+            0 => self.settings.poll,
+            _ => self.poll_pause.mul_f64(1.5).min(self.settings.poll_max),
+        };
+        self.poll_at = self.poll_at.max(now + self.poll_pause);
         if self.refusals >= REFUSALS && !self.settings.watch && self.held.is_empty() {
             effects.push(Effect::GiveUp);
             return;

@@ -250,6 +250,31 @@ fn hints_wake_it_at_once_and_never_in_swarms() {
 }
 
 #[test]
+fn a_hub_that_refuses_every_claim_is_not_hammered() {
+    let (mut machine, mut work) = Machine::new(settings());
+    let (mut now, mut claims, mut syncs) = (at(0), 0, 0);
+    while now < at(600) {
+        for effect in std::mem::take(&mut work) {
+            let event = match effect {
+                Effect::Sync => Event::Synced(seen(3, &[])),
+                Effect::Look => Event::Looked(seen(3, &[])),
+                Effect::Claim(_) => refused(),
+                _ => continue,
+            };
+            claims += u32::from(event == refused());
+            syncs += u32::from(effect == Effect::Sync);
+            assert!(claims + syncs < 100, "{claims} claims and {syncs} syncs by {now:?}");
+            work.extend(machine.step(now, event));
+        }
+        if work.is_empty() {
+            now = machine.due().max(now + Duration::from_millis(1));
+            work = machine.step(now, Event::Time);
+        }
+    }
+    assert!((8..=40).contains(&claims), "it gives up, or hammers: {claims} claims");
+}
+
+#[test]
 fn an_outage_is_said_once_and_so_is_its_end() {
     let mut machine = holding(settings(), &[1]);
     assert_eq!(machine.step(at(20), Event::Deaf), [Effect::Tell(Said::HubAway)]);
