@@ -291,6 +291,8 @@ impl Machine {
     fn synced(&mut self, now: Moment, view: &View, effects: &mut Vec<Effect>) {
         self.syncing = false;
         self.fleet = view.fleet.max(1);
+        // Of a fleet that shrank the others expect beats sooner: whatever rides on a push states the new interval.
+        self.beat_at = self.beat_at.min(now + self.beat_pause());
         if std::mem::take(&mut self.deaf) {
             effects.push(Effect::Tell(Said::HubBack));
         }

@@ -170,6 +170,20 @@ fn beats_slow_down_as_the_fleet_grows() {
 }
 
 #[test]
+fn a_fleet_that_shrinks_is_not_kept_waiting_for_a_beat() {
+    let (mut machine, _) = Machine::new(settings());
+    machine.step(at(0), Event::Synced(View { fleet: 1000, ..seen(0, &[]) }));
+    machine.step(at(60), Event::Time);
+    let long = machine.beat_interval();
+    assert!(long > Duration::from_secs(1800), "{long:?}");
+    machine.step(at(61), Event::Synced(seen(0, &[])));
+    // Others now read the short interval in whatever beat rides on a push, and judge the silence by it.
+    let short = machine.beat_interval();
+    assert_eq!(short, Duration::from_secs(60));
+    assert!(machine.step(at(61) + short, Event::Time).contains(&Effect::Beat));
+}
+
+#[test]
 fn a_slot_whose_claim_is_no_longer_the_tip_is_stopped_once() {
     let mut machine = holding(settings(), &[1, 2]);
     assert_eq!(machine.step(at(2), Event::Synced(seen(0, &[2]))), [Effect::Stop { slot: 1 }]);
