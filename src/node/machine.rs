@@ -70,6 +70,8 @@ pub enum Event {
     Looked(View),
     /// The hub did not answer.
     Deaf,
+    /// Our own beat did not get through, so the others' may not have either.
+    Mute,
     /// Claims were tried.
     Claimed {
         /// What was won.
@@ -129,7 +131,7 @@ pub enum Effect {
     },
     /// Take claims of lost nodes back.
     Reclaim(Vec<(TaskName, ObjectId)>),
-    /// Say that the node lives.
+    /// Say that the node lives; answers `Mute` where that does not get through.
     Beat,
     /// Tell people.
     Tell(Said),
@@ -252,6 +254,7 @@ impl Machine {
             Event::Synced(view) => self.synced(now, &view, &mut effects),
             Event::Looked(view) => self.fill(now, &view, &mut effects, false),
             Event::Deaf => self.went_deaf(now, &mut effects),
+            Event::Mute => self.liveness.deaf(),
             Event::Claimed { won, set_aside, refused } => self.claimed(now, won, set_aside, refused, &mut effects),
             Event::Ended { slot } => effects.push(Effect::Settle { slot }),
             Event::Settled { slot, well, took } => self.settled(now, slot, well, took, &mut effects),
@@ -430,6 +433,8 @@ impl Machine {
     }
 
     fn went_deaf(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        // With both under way it was the sync, and the claim is still to be tried: what it wins must not be left behind.
+        let is_claim_ahead = self.syncing && self.claiming;
         self.syncing = false;
         self.claiming = false;
         self.liveness.deaf();
@@ -438,7 +443,7 @@ impl Machine {
         if !std::mem::replace(&mut self.deaf, true) {
             effects.push(Effect::Tell(Said::HubAway));
         }
-        if self.held.is_empty() && (self.draining || !self.settings.watch) {
+        if self.held.is_empty() && !is_claim_ahead && (self.draining || !self.settings.watch) {
             self.left = true;
             effects.push(Effect::Leave);
         }
@@ -447,7 +452,7 @@ impl Machine {
     fn signalled(&mut self, number: u32, effects: &mut Vec<Effect>) {
         self.draining = true;
         if number == 1 {
-            if self.held.is_empty() {
+            if self.held.is_empty() && !self.claiming {
                 self.left = true;
                 effects.push(Effect::Leave);
             } else {

@@ -340,3 +340,33 @@ fn nobody_is_lost_through_an_outage() {
     }
     assert!(is_taken_back(&machine.step(at(4300), Event::Synced(neighbour("1")))));
 }
+
+#[test]
+fn nobody_is_lost_while_our_own_beats_do_not_get_through() {
+    let (mut machine, _) = Machine::new(settings());
+    for second in [0, 100, 200] {
+        machine.step(at(second), Event::Synced(neighbour("1")));
+    }
+    // The hub answers fetches and takes no pushes: the neighbour's beats do not get through either.
+    machine.step(at(250), Event::Mute);
+    assert!(!is_taken_back(&machine.step(at(300), Event::Synced(neighbour("1")))));
+    assert!(!is_taken_back(&machine.step(at(599), Event::Synced(neighbour("1")))));
+    assert!(is_taken_back(&machine.step(at(600), Event::Synced(neighbour("1")))));
+}
+
+#[test]
+fn a_run_does_not_leave_over_a_claim_that_is_about_to_be_tried() {
+    let (mut machine, _) = Machine::new(Settings { watch: false, ..settings() });
+    machine.step(at(0), Event::Synced(seen(2, &[])));
+    machine.step(at(0), won(&[1]));
+    // A slot ends when a poll is due: the sync is planned, and the look that follows the end plans a claim.
+    machine.step(at(9), Event::Ended { slot: 1 });
+    let effects = machine.step(machine.due(), Event::Settled { slot: 1, well: true, took: at(9) });
+    assert_eq!(effects, [Effect::Look, Effect::Sync]);
+    let ready = View { ready: vec![task(2)], ..seen(0, &[]) };
+    assert_eq!(machine.step(at(13), Event::Looked(ready)), [Effect::Claim(vec![task(2)])]);
+    let effects = machine.step(at(13), Event::Deaf);
+    assert!(!effects.contains(&Effect::Leave), "what it wins would be held by nobody: {effects:?}");
+    let effects = machine.step(at(13), won(&[2]));
+    assert!(effects.contains(&Effect::Start { slot: 1, task: task(2), claim: claim(2) }), "{effects:?}");
+}
