@@ -96,6 +96,10 @@ pub enum Command {
     Finish(commands::finish::Args),
     #[command(about = "Working: give back what you claimed")]
     Release(commands::release::Args),
+    #[command(about = "Working: push one task to one node")]
+    Assign(commands::assign::Args),
+    #[command(about = "Working: assign what can be pushed to nodes with a free slot")]
+    Schedule(commands::schedule::Args),
     #[command(about = "Working: let a node, or the fleet, take no new work")]
     Pause(commands::pause::PauseArgs),
     #[command(about = "Working: let a node, or the fleet, take work again")]
@@ -167,6 +171,8 @@ fn carry_out(context: &Context, command: Command) -> commands::Outcome {
         Command::Claim(args) => commands::claim::run(context, &args),
         Command::Finish(args) => commands::finish::run(context, &args),
         Command::Release(args) => commands::release::run(context, &args),
+        Command::Assign(args) => commands::assign::run(context, &args),
+        Command::Schedule(args) => commands::schedule::run(context, &args),
         Command::Pause(args) => commands::pause::pause(context, &args),
         Command::Resume(args) => commands::pause::resume(context, &args),
         Command::Nodes(args) => commands::nodes::run(context, &args),

@@ -40,6 +40,7 @@ const USAGE: &[&str] = &[
     "dispatch::config::",
     "dispatch::enqueue::",
     "dispatch::task::",
+    "dispatch::explain::",
     "dispatch::demo::dir",
 ];
 

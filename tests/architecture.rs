@@ -131,7 +131,9 @@ fn files_and_functions_stay_readable() {
 fn codes_in_sources() -> std::collections::BTreeSet<String> {
     let mut found = std::collections::BTreeSet::new();
     for (path, text) in sources() {
-        if path.to_string_lossy().contains("/tests") || path.ends_with("exit.rs") {
+        // The project itself may lie below a folder of that name.
+        let inside = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(&path);
+        if inside.to_string_lossy().contains("/tests") || path.ends_with("exit.rs") {
             continue;
         }
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();

@@ -48,20 +48,43 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         .ambient
         .now()
         .saturating_add(jiff::SignedDuration::try_from(*hold).unwrap_or(jiff::SignedDuration::MAX));
-    let options = Options {
+    let mut options = Options {
         count: if tasks.is_empty() { args.count } else { tasks.len() },
-        tasks,
+        tasks: tasks.iter().cloned().collect(),
         node: session.node.clone(),
         hold: Hold::Hand,
         until: Some(until.map_err(|_| Error::from(crate::git::Error::Interrupted))?),
     };
-    let mut lost = refused(&session, &snapshot, &options)?;
-    let record = claim::hand_record(&session);
-    let claimed = claim::claim(&session, &snapshot, &options, Some(record))?;
-    for won in &claimed.won {
-        branch::create(&session, won)?;
+    // What an interrupted command of this clone won already is this command's too.
+    let unfinished = claim::unfinished(&session, &snapshot, &options);
+    let is_held = |task: &TaskName| unfinished.iter().any(|won| won.claim.record.task == *task);
+    options.tasks.retain(|task| !is_held(task));
+    options.count -= unfinished.len();
+    let open: Vec<TaskName> = tasks.iter().filter(|task| !is_held(task)).cloned().collect();
+    let mut lost = refused(&session, &snapshot, &open, &options)?;
+    let mut claimed = claim::Claimed::default();
+    if options.count > 0 {
+        claimed = claim::claim(&session, &snapshot, &options, Some(claim::hand_record(&session)))?;
     }
+    if let (true, true, Some(task)) = (claimed.won.is_empty(), unfinished.is_empty(), claimed.unmoved.first()) {
+        // Nobody has it: the hub answers, and takes no claim.
+        let name = session.hub.layout.claim(task);
+        return Err(Error::from(crate::hub::Error::Refused { name }).into());
+    }
+    let has_branch = |won: &claim::Won| {
+        let branch = won.claim.record.branch.as_deref().map(crate::hub::Layout::branch_ref);
+        branch.is_some_and(|branch| session.hub.repo.ref_value(&branch).is_some())
+    };
+    let missing = unfinished.iter().filter(|won| !has_branch(won));
+    let mut kept = Vec::new();
+    for won in claimed.won.iter().chain(missing) {
+        kept.extend(branch::create(&session, won)?);
+    }
+    claimed.won.splice(0..0, unfinished);
     drop(progress);
+    for kept in &kept {
+        context.ui.note(&format!("the work of an older branch of that name is kept at {kept}"));
+    }
     lost.extend(claimed.lost.iter().cloned());
     for (task, why) in &claimed.no_base {
         context.ui.warn(&format!("{task} waits: {why}"));
@@ -97,11 +120,12 @@ fn tell(context: &Context, session: &Session, claimed: &claim::Claimed, lost: &[
 fn refused(
     session: &Session,
     snapshot: &crate::hub::snapshot::Snapshot,
+    tasks: &[TaskName],
     options: &Options,
 ) -> Result<Vec<TaskName>, Error> {
     use crate::task::order::Obstacle;
     let mut lost = Vec::new();
-    for task in &options.tasks {
+    for task in tasks {
         match claim::obstacle(session, snapshot, task, options) {
             None => {}
             Some(Obstacle::State(_) | Obstacle::AssignedTo(_)) => lost.push(task.clone()),

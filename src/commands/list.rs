@@ -5,6 +5,8 @@ use serde_json::json;
 use super::{Context, Outcome};
 use crate::exit::Exit;
 use crate::hub::snapshot::{Standing, Task};
+use crate::protocol::pick;
+use crate::protocol::why::waits_for;
 use crate::task::State;
 use crate::ui::json;
 use crate::ui::table::{Cell, Table};
@@ -24,6 +26,9 @@ pub struct Args {
     /// Only tasks with this label
     #[arg(long, value_name = "L")]
     label: Option<String>,
+    /// Say of each task why it is not running
+    #[arg(long)]
+    why: bool,
     /// Show what this clone knows, without asking the hub
     #[arg(long)]
     offline: bool,
@@ -46,21 +51,45 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     for (place, why) in &snapshot.unreadable {
         context.ui.warn(&format!("{} {why}; it is passed over", crate::task::text::escaped(place)));
     }
+    let offer = pick::offer(&session, &snapshot, &session.node, false);
     let tasks: Vec<&Task> = snapshot.tasks.iter().filter(|task| is_wanted(task, args)).collect();
     if context.ui.json {
-        let tasks: Vec<_> = tasks.iter().map(|task| json::task(&session, task)).collect();
+        let tasks: Vec<_> = tasks
+            .iter()
+            .map(|task| {
+                let mut document = json::task(&session, task);
+                if args.why {
+                    document["waits_for"] = waits_for(&session, &snapshot, task, &offer)
+                        .iter()
+                        .map(|reason| json!({"kind": reason.kind, "what": reason.what}))
+                        .collect();
+                }
+                document
+            })
+            .collect();
         context.ui.document(&json!({"synced_at": session.synced_at()?, "tasks": tasks}));
         return Ok(Exit::Done);
     }
     let mut table = Table::default();
     for task in tasks {
         let state = task.state();
-        table.push(vec![
+        let mut row = vec![
             Cell::text(&task.name().to_string()),
             Cell::painted(state.as_str(), |text| context.ui.out.state(state, text)),
             Cell::text(&node_of(task).unwrap_or_else(|| "-".to_owned())),
-            Cell::text(&task.spec.record.title),
-        ]);
+        ];
+        if args.why {
+            let why: Vec<String> =
+                waits_for(&session, &snapshot, task, &offer).into_iter().map(|reason| reason.what).collect();
+            row.push(Cell::text(&if why.is_empty() {
+                "-".to_owned()
+            } else {
+                format!("waits for {}", why.join(", "))
+            }));
+        } else {
+            row.push(Cell::text(&task.spec.record.title));
+        }
+        table.push(row);
     }
     if table.is_empty() {
         context.ui.note("no tasks");

@@ -1,5 +1,6 @@
 //! The commands: one screen of story each. Resolve, do, report; what could be asked twice belongs to `protocol`.
 
+pub mod assign;
 pub mod cancel;
 pub mod claim;
 pub mod collect;
@@ -18,6 +19,7 @@ pub mod reap;
 pub mod release;
 pub mod retry;
 pub mod run;
+pub mod schedule;
 pub mod show;
 pub mod status;
 pub mod wait;

@@ -8,9 +8,9 @@ use super::{Context, Outcome};
 use crate::exit::Exit;
 use crate::hub::outbox;
 use crate::hub::snapshot::{Snapshot, Task};
-use crate::protocol::Session;
 use crate::protocol::nodes::{Node, nodes};
 use crate::protocol::why::waits_for;
+use crate::protocol::{Session, pick};
 use crate::task::State;
 use crate::task::text::escaped;
 use crate::ui::table::{Cell, Table};
@@ -79,11 +79,12 @@ pub fn node(node: &Node) -> Value {
 }
 
 fn needs_a_person(context: &Context, session: &Session, snapshot: &Snapshot, in_outbox: usize) -> String {
+    let offer = pick::offer(session, snapshot, &session.node, false);
     let mut table = Table::default();
     for task in &snapshot.tasks {
         let state = task.state();
         if matches!(state, State::Failed | State::Conflict | State::Unknown) {
-            let way_out = waits_for(session, snapshot, task).into_iter().map(|reason| reason.what).next();
+            let way_out = waits_for(session, snapshot, task, &offer).into_iter().map(|reason| reason.what).next();
             table.push(vec![
                 Cell::text(&format!("  {}", task.name())),
                 Cell::painted(state.as_str(), |text| context.ui.out.state(state, text)),

@@ -11,6 +11,7 @@ use super::schema::NAMED;
 /// Refuses settings that do not go together.
 pub(crate) fn check(config: &Config, tree: &Tree) -> Result<(), ConfigError> {
     names(tree)?;
+    given_names(config, tree)?;
     retries(config, tree)?;
     prefixes(config, tree)?;
     node(&config.node, None, config, tree)?;
@@ -39,18 +40,34 @@ fn names(tree: &Tree) -> Result<(), ConfigError> {
                 let what = format!("differs from {other:?} only in letter case, which file systems fold");
                 return Err(bad(tree, &[KeyPath::new([table, name])], &what, None));
             }
-            let good = name.len() <= 64
-                && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-                && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-                && !name.contains("..")
-                && !name.ends_with('.')
-                && !name.ends_with(".lock");
-            if !good {
-                let help =
-                    "a name has letters, digits and `._-`, begins with one of the first two, and has up to 64";
+            if !is_name(name) {
                 let path = KeyPath::new([table, name]);
-                return Err(bad(tree, &[path], "has a bad name", help.to_owned()));
+                return Err(bad(tree, &[path], "has a bad name", NAME_RULE.to_owned()));
             }
+        }
+    }
+    Ok(())
+}
+
+/// What a name may look like, for people.
+const NAME_RULE: &str = "a name is 1 to 64 of A-Z a-z 0-9 . _ -, begins with a letter or digit, holds no `..`, and does not end in `.` or `.lock`";
+
+fn is_name(name: &str) -> bool {
+    name.len() <= 64
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        && !name.contains("..")
+        && !name.ends_with('.')
+        && !name.ends_with(".lock")
+}
+
+/// The node and the project are names too, wherever they were given.
+fn given_names(config: &Config, tree: &Tree) -> Result<(), ConfigError> {
+    for (key, name) in [("node_name", &config.node_name), ("project", &config.project)] {
+        if let Some(name) = name.as_ref().filter(|name| !is_name(name)) {
+            let path = KeyPath::parse(key);
+            let what = format!("is {name:?}, which is not a valid name");
+            return Err(tree.error(ErrorKind::BadName, &path, &what).with_help(Some(NAME_RULE.to_owned())));
         }
     }
     Ok(())

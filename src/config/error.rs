@@ -9,6 +9,7 @@ use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode, SourceSpan};
 
 use super::origin::Origin;
 use super::path::KeyPath;
+use crate::task::text::masked;
 
 /// Sorts what can be wrong with settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,6 +22,8 @@ pub enum ErrorKind {
     WrongType,
     /// The type fits, the value does not.
     BadValue,
+    /// What should be the name of a node or a project is none.
+    BadName,
 }
 
 impl ErrorKind {
@@ -31,6 +34,7 @@ impl ErrorKind {
             Self::UnknownKey => "dispatch::config::unknown_key",
             Self::WrongType => "dispatch::config::wrong_type",
             Self::BadValue => "dispatch::config::bad_value",
+            Self::BadName => "dispatch::name::invalid",
         }
     }
 }
@@ -59,6 +63,15 @@ impl ConfigError {
     /// `what` continues the setting's name: "is a mirror remote".
     pub fn bad_value(origin: &Origin, path: &KeyPath, what: &str, help: Option<String>) -> Self {
         Self::about(ErrorKind::BadValue, origin, path, what, None).with_help(help)
+    }
+
+    /// Makes the error about a file that is not text.
+    pub fn not_utf8(name: &str, error: &std::string::FromUtf8Error) -> Self {
+        let at = error.utf8_error().valid_up_to();
+        let text = Arc::new(NamedSource::new(name, String::from_utf8_lossy(error.as_bytes()).into_owned()));
+        Self::new(ErrorKind::Syntax, format!("{} is not UTF-8 text", name.escape_debug()))
+            .at(&text, &(at..at + "\u{fffd}".len()), "here")
+            .with_help(Some("save it as UTF-8".to_owned()))
     }
 
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
@@ -94,7 +107,9 @@ impl ConfigError {
         let start = span.start.min(length);
         let end = span.end.clamp(start, length);
         let span = SourceSpan::new(start.into(), end - start);
-        self.place = Some(Box::new(Place { text: Arc::clone(text), span, label: label.to_owned() }));
+        // The file may be somebody else's: what is shown of it must not drive the terminal.
+        let text = Arc::new(NamedSource::new(text.name(), masked(text.inner())));
+        self.place = Some(Box::new(Place { text, span, label: label.to_owned() }));
         self
     }
 

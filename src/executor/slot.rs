@@ -80,17 +80,30 @@ impl Slot {
             remove_all(&folder)?;
             fs::create_dir_all(&folder).map_err(|error| Error::slot(&folder, error))?;
         }
-        let kept_index = self.take_index();
-        self.make_git_dir(repo, setup, kept_index.as_deref())?;
-        if let Err(error) = self.check_out(setup) {
-            // An index that the last executor broke; without it every file is written.
-            if kept_index.is_none() {
-                return Err(error);
+        if let Some(index) = self.take_index() {
+            self.make_git_dir(repo, setup, Some(&index))?;
+            // An index that the last executor broke, or made to look away: without it every file is written.
+            if self.index_sees_all() && self.check_out(setup).is_ok() {
+                return Ok(());
             }
-            self.make_git_dir(repo, setup, None)?;
-            self.check_out(setup)?;
         }
-        Ok(())
+        self.make_git_dir(repo, setup, None)?;
+        if self.check_out(setup).is_ok() {
+            return Ok(());
+        }
+        // Something there cannot be removed, such as folders without write permission: then all of it goes.
+        make_writable(&clone);
+        remove_all(&clone)?;
+        self.make_git_dir(repo, setup, None)?;
+        self.check_out(setup)
+    }
+
+    /// Says whether the index has no entries marked `skip-worktree`: git would leave their files as they are.
+    fn index_sees_all(&self) -> bool {
+        let listed = self.git().run(&["ls-files", "-t", "-z"], None);
+        listed.is_ok_and(|output| {
+            output.is_success() && output.stdout.split(|byte| *byte == 0).all(|line| !line.starts_with(b"S "))
+        })
     }
 
     fn check_out(&self, setup: &Setup<'_>) -> Result<()> {
@@ -157,7 +170,8 @@ impl Slot {
 /// cannot be told apart from somebody else's processes is not touched.
 pub fn end_orphans(record: &SlotRecord) -> Result<bool> {
     let Some(group) = record.group else {
-        return Ok(true);
+        // Killed between the start of the executor and the note of its group: nobody knows whether it lives.
+        return Ok(!record.begun);
     };
     if !group_alive(group) {
         return Ok(true);
@@ -178,6 +192,17 @@ pub fn set_aside(folder: &Path) -> Result<()> {
     match free {
         Some(aside) => fs::rename(folder, aside).map_err(|error| Error::slot(folder, error)),
         None => Ok(()),
+    }
+}
+
+/// Gives back the right to remove what is in a folder; links are not followed.
+fn make_writable(folder: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let _ = fs::set_permissions(folder, fs::Permissions::from_mode(0o700));
+    for entry in fs::read_dir(folder).into_iter().flatten().filter_map(std::result::Result::ok) {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            make_writable(&entry.path());
+        }
     }
 }
 

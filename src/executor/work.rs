@@ -76,6 +76,8 @@ pub fn run(
     command.current_dir(slot.clone_dir()).stdout(stdout).stderr(stderr);
     command.stdin(command::stdin(settings, given).map_err(io)?);
     let program = command.get_program().to_string_lossy().into_owned();
+    record.begun = true;
+    record.write(slot).map_err(|error| Error::slot(slot.root(), error))?;
     let child = match spawn(&mut command) {
         Ok(child) => child,
         Err(error) => return Ok(failed(format!("`{program}` could not be started: {error}"))),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::task::text::escaped;
+use crate::task::text::{escaped, one_line};
 
 /// The result of a git operation.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -19,7 +19,7 @@ pub enum Error {
     )]
     NotInstalled(#[source] std::io::Error),
     /// git(1) said no.
-    #[error("`git {command}` failed{}: {}", exit_text(*.code), escaped(.stderr.trim()))]
+    #[error("`git {command}` failed{}: {}", exit_text(*.code), escaped(&one_line(.stderr)))]
     #[diagnostic(
         code(dispatch::git::failed),
         help(
@@ -47,7 +47,7 @@ pub enum Error {
         after: Duration,
     },
     /// The remote did not answer, or not with what was asked.
-    #[error("the hub `{}` does not answer: {}", escaped(.remote), escaped(.detail.trim()))]
+    #[error("the hub `{}` does not answer: {}", escaped(.remote), escaped(&one_line(.detail)))]
     #[diagnostic(
         code(dispatch::hub::unreachable),
         help(

@@ -5,6 +5,7 @@
 
 pub mod diff;
 pub mod error;
+pub mod locks;
 pub mod merge;
 pub mod notes;
 pub mod objects;

@@ -131,9 +131,51 @@ pub fn worktrees(stdout: &[u8]) -> Vec<Worktree> {
         .collect()
 }
 
+/// Reads what `git -c key=value` hands to the commands that it starts (`GIT_CONFIG_PARAMETERS`), as `key=value` each, or
+/// `key` alone; `None` if it is of another shape.
+///
+/// Since git 2.31 `'key'='value'`, before `'key=value'`, separated by blanks; a `'` or `!` in one is written `'\''`, `'\!'`.
+pub fn config_parameters(text: &str) -> Option<Vec<String>> {
+    let mut found = Vec::new();
+    let mut rest = text.trim_start();
+    while !rest.is_empty() {
+        let mut one = String::new();
+        while let Some(first) = rest.chars().next().filter(|first| *first != ' ') {
+            rest = &rest[first.len_utf8()..];
+            match first {
+                '\'' => {
+                    let (quoted, after) = rest.split_once('\'')?;
+                    one.push_str(quoted);
+                    rest = after;
+                }
+                '\\' => {
+                    let escaped = rest.chars().next()?;
+                    one.push(escaped);
+                    rest = &rest[escaped.len_utf8()..];
+                }
+                '=' => one.push('='),
+                _ => return None,
+            }
+        }
+        found.push(one);
+        rest = rest.trim_start();
+    }
+    Some(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_of_the_command_line_are_taken_out_of_their_quotes() {
+        let read = |text| config_parameters(text).map(|all| all.join("|"));
+        assert_eq!(read("'a.b'='c d' 'e.f=g'  'h.i'=").unwrap(), "a.b=c d|e.f=g|h.i=");
+        assert_eq!(read("'a.b'='it'\\''s = x'\\!''").unwrap(), "a.b=it's = x!");
+        assert_eq!(read("'a.b'").unwrap(), "a.b");
+        assert_eq!(read("").unwrap(), "");
+        assert_eq!((read("a.b=c"), read("'a"), read("'a'\\")), (None, None, None));
+    }
 
     #[test]
     fn each_flag_of_a_push_is_told_by_its_character() {

@@ -62,6 +62,16 @@ impl Repo {
         if changes.is_empty() {
             return Ok(());
         }
+        let first = self.try_to_change_refs(changes, why);
+        let is_as_expected = || changes.iter().all(|change| self.ref_value(&change.name) == change.old);
+        // An expectation that does not hold will not hold later; what a killed process left goes away.
+        if first.is_err() && is_as_expected() && self.await_locks_of(changes) {
+            return self.try_to_change_refs(changes, why);
+        }
+        first
+    }
+
+    fn try_to_change_refs(&self, changes: &[RefChange], why: &str) -> Result<()> {
         let edits = changes.iter().map(|change| ref_edit(change, why)).collect::<Result<Vec<_>>>()?;
         let who = gix::actor::Signature {
             name: "git-dispatch".into(),

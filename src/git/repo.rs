@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use gix::bstr::ByteSlice;
 
 use super::error::{Error, Result};
+use super::porcelain;
 use super::process::Git;
 use crate::ambient::Ambient;
 use crate::exec::cancel::Cancel;
@@ -44,7 +45,9 @@ impl Repo {
                     .0
             }
         };
-        Self::open(&git_dir).map_err(|error| match error {
+        // `git -c key=value dispatch …`: git hands it on in a variable of its own, which gix does not read.
+        let given = ambient.var("GIT_CONFIG_PARAMETERS").and_then(porcelain::config_parameters).unwrap_or_default();
+        Self::open_with(&git_dir, given).map_err(|error| match error {
             Error::Unusable { .. } if !git_dir.exists() => not_found(),
             other => other,
         })
@@ -52,8 +55,14 @@ impl Repo {
 
     /// Opens the repository at `git_dir` or at a folder that holds `.git`.
     pub fn open(git_dir: &Path) -> Result<Self> {
+        Self::open_with(git_dir, Vec::new())
+    }
+
+    fn open_with(git_dir: &Path, settings: Vec<String>) -> Result<Self> {
         let unusable = |detail: String| Error::Unusable { path: git_dir.to_owned(), detail };
-        let mut gix = gix::open(git_dir).map_err(|error| unusable(error.to_string()))?;
+        let options = gix::open::Options::default().cli_overrides(settings);
+        let opened = gix::open_opts(git_dir, options);
+        let mut gix = opened.map_err(|error| unusable(error.to_string()))?;
         let format = gix.config_snapshot().string("extensions.refStorage");
         if let Some(format) = format.filter(|format| format.as_bstr() != "files") {
             // gix opens such a repository and shows no refs at all: an empty queue would be a lie.
@@ -134,7 +143,7 @@ impl Repo {
         let snapshot = self.gix.config_snapshot();
         let mut found = Vec::new();
         for part in snapshot.sections_by_name(section).into_iter().flatten() {
-            let scope = format!("{:?}", part.meta().source).to_lowercase();
+            let scope = scope_of(part.meta().source).to_owned();
             let prefix = match part.header().subsection_name() {
                 Some(sub) => format!("{section}.{sub}"),
                 None => section.to_owned(),
@@ -164,5 +173,17 @@ impl Repo {
     /// Returns the full name of the branch that is checked out here, unless HEAD is detached.
     pub fn head_branch(&self) -> Option<String> {
         self.gix.head_name().ok().flatten().map(|name| name.as_bstr().to_string())
+    }
+}
+
+/// Names where a setting stands as `git config --show-scope` does.
+fn scope_of(source: gix::config::Source) -> &'static str {
+    use gix::config::Source;
+    match source {
+        Source::GitInstallation | Source::System => "system",
+        Source::Git | Source::User => "global",
+        Source::Local => "local",
+        Source::Worktree => "worktree",
+        Source::Env | Source::Cli | Source::Api | Source::EnvOverride => "command",
     }
 }

@@ -156,6 +156,11 @@ impl Layout {
         format!("{LOCAL}hub/")
     }
 
+    /// What the names of all refs begin with that nobody else ever sees.
+    pub const fn local() -> &'static str {
+        LOCAL
+    }
+
     /// Where a target branch of the hub is mirrored.
     pub fn mirrored_branch(branch: &str) -> String {
         format!("{LOCAL}target/{branch}")
@@ -164,6 +169,12 @@ impl Layout {
     /// Pins the base of the task that a slot works on.
     pub fn slot_base(slot: usize) -> String {
         format!("{LOCAL}slots/{slot}")
+    }
+
+    /// Pins the newest claim by hand of a task in this clone, so that its work can be told from somebody else's even when
+    /// the hub's claim has gone.
+    pub fn by_hand(task: &TaskName) -> String {
+        format!("{LOCAL}hand/{task}")
     }
 
     /// Pins a cursor that somebody follows the events by.
@@ -179,6 +190,11 @@ impl Layout {
     /// Pins a result until the hub has it, by the id of the claim that it belongs to.
     pub fn result(claim: &str) -> String {
         format!("{LOCAL}results/{claim}")
+    }
+
+    /// Pins work of the user's that had to make room, by its id.
+    pub fn kept(work: &str) -> String {
+        format!("{LOCAL}kept/{work}")
     }
 
     /// Pins whatever an outbox record, named by the id of its claim, is to publish.

@@ -49,8 +49,15 @@ impl Hub {
                 continue;
             }
             let mut text = known.and_then(|tip| self.repo.note(tip, addition.object)).unwrap_or_default();
+            // A push that is tried again may have got this far before.
+            if text.windows(addition.text.len().max(1)).any(|part| part == addition.text) {
+                continue;
+            }
             text.extend_from_slice(&addition.text);
             texts.push((addition.object, text));
+        }
+        if texts.is_empty() {
+            return Ok(None);
         }
         let tree = self.repo.write_notes(known, &texts)?;
         let parents: Vec<ObjectId> = known.into_iter().collect();

@@ -55,6 +55,15 @@ impl Hub {
         state.write(&file_of(&waiting.claim), waiting)
     }
 
+    /// Lets go of the work of an attempt that the hub has by now.
+    pub fn unpin_result(&self, claim: &str) -> Result<()> {
+        let name = Layout::result(claim);
+        if let Some(old) = self.repo.ref_value(&name) {
+            self.repo.change_refs(&[RefChange::new(name, Some(old), None)], "git dispatch: published")?;
+        }
+        Ok(())
+    }
+
     /// Removes a record and its pins; what is gone already is no error.
     pub fn take_from_outbox(&self, state: &LocalState, claim: &str) -> Result<()> {
         state.remove(&file_of(claim))?;

@@ -143,7 +143,14 @@ impl Snapshot {
         let mut snapshot = Self { queue_tip: hub.known(&hub.layout.queue()), ..Self::default() };
         let queued = read_queue(&hub.repo, snapshot.queue_tip, &mut snapshot.unreadable);
         snapshot.sealed_tip = hub.known(&hub.layout.sealed());
-        let seals = read_seals(&hub.repo, snapshot.sealed_tip);
+        let seals = match read_seals(&hub.repo, snapshot.sealed_tip) {
+            Ok(seals) => seals,
+            Err(why) => {
+                snapshot.unreadable.push((hub.layout.sealed(), why));
+                // Nobody knows what has ended: then nothing may be claimed.
+                queued.iter().map(|spec| (spec.id, Err(Unreadable::Malformed("seal")))).collect()
+            }
+        };
         let mut claims = read_claims(hub)?;
 
         let mut names: Vec<TaskName> = Vec::new();
@@ -160,6 +167,11 @@ impl Snapshot {
             let claim = claims.remove(&name);
             if let Some(Err(why)) = &claim {
                 snapshot.unreadable.push((hub.layout.claim(&name), why.clone()));
+            }
+            for spec in &of_name {
+                if let Some(Err(why)) = seals.get(&spec.id) {
+                    snapshot.unreadable.push((format!("the seal of {name}"), why.clone()));
+                }
             }
             if let Some(task) = decide(&hub.repo, of_name, claim, &seals) {
                 snapshot.by_name.insert(name, snapshot.tasks.len());
@@ -190,19 +202,35 @@ fn read_queue(repo: &Repo, tip: Option<ObjectId>, unreadable: &mut Vec<(String, 
     queued
 }
 
-/// Reads the seals, by the spec commit that they are on; of each note the lines oldest first.
-fn read_seals(repo: &Repo, tip: Option<ObjectId>) -> HashMap<ObjectId, Vec<Event>> {
+/// What the note with the seals of one spec says, the lines oldest first.
+type Sealed = std::result::Result<Vec<Event>, Unreadable>;
+
+/// Reads the seals, by the spec commit that they are on.
+fn read_seals(repo: &Repo, tip: Option<ObjectId>) -> std::result::Result<HashMap<ObjectId, Sealed>, Unreadable> {
     let Some(tip) = tip else {
-        return HashMap::new();
+        return Ok(HashMap::new());
     };
-    repo.notes(tip)
-        .into_iter()
-        .filter_map(|(spec, blob)| {
-            let mut seals = Event::parse_lines(&repo.blob(blob)?);
-            seals.retain(|seal| seal.event == "merged" || seal.event == "cancelled");
-            Some((spec, seals))
-        })
-        .collect()
+    if repo.commit(tip).is_none() {
+        return Err(Unreadable::NotACommit);
+    }
+    let read = |blob| repo.blob(blob).map_or(Err(Unreadable::Malformed("seal")), |text| read_sealed(&text));
+    Ok(repo.notes(tip).into_iter().map(|(spec, blob)| (spec, read(blob))).collect())
+}
+
+/// Reads one note with seals. One of a newer version, or one without a single seal that can be read, is not taken for
+/// "not sealed": a finished task would run again.
+fn read_sealed(text: &[u8]) -> Sealed {
+    let newer = |line| {
+        let record: serde_json::Value = serde_json::from_slice(line).ok()?;
+        let version = u32::try_from(record.get("v")?.as_u64()?).unwrap_or(u32::MAX);
+        (version > crate::task::event::VERSION).then_some(version)
+    };
+    if let Some(version) = text.split(|byte| *byte == b'\n').find_map(newer) {
+        return Err(Unreadable::Newer(version));
+    }
+    let mut seals = Event::parse_lines(text);
+    seals.retain(|seal| seal.event == "merged" || seal.event == "cancelled");
+    if seals.is_empty() { Err(Unreadable::Malformed("seal")) } else { Ok(seals) }
 }
 
 /// Reads one claim commit.
@@ -239,11 +267,19 @@ fn decide(
     repo: &Repo,
     specs: Vec<Queued>,
     claim: Option<std::result::Result<Claim, Unreadable>>,
-    seals: &HashMap<ObjectId, Vec<Event>>,
+    seals: &HashMap<ObjectId, Sealed>,
 ) -> Option<Task> {
     let ids: Vec<ObjectId> = specs.iter().map(|spec| spec.id).collect();
-    let of_name: Vec<(ObjectId, &Event)> =
-        ids.iter().flat_map(|id| seals.get(id).into_iter().flatten().map(move |seal| (*id, seal))).collect();
+    if let Some(Err(why)) = ids.iter().filter_map(|id| seals.get(id)).find(|sealed| sealed.is_err()) {
+        let (spec, standing) = (specs.first()?.clone(), Standing::Unknown(why.clone()));
+        return Some(Task { spec, standing, specs: ids, past_seals: Vec::new() });
+    }
+    let of_name: Vec<(ObjectId, &Event)> = ids
+        .iter()
+        .flat_map(|id| {
+            seals.get(id).and_then(|sealed| sealed.as_ref().ok()).into_iter().flatten().map(move |seal| (*id, seal))
+        })
+        .collect();
     // The seal in force is the one that no later seal reopens.
     let in_force = of_name
         .iter()
@@ -281,7 +317,10 @@ fn stand(
         (Some(Ok(claim)), Some((spec, seal))) => {
             let reopens = root_of(repo, &claim).and_then(|root| root.reopens).map(|id| id.to_string());
             if reopens.is_some() && reopens == seal.claim {
-                (spec_of(claim.record.spec), Standing::Claimed(claim))
+                match spec_of(claim.record.spec) {
+                    Some(spec) => (Some(spec), Standing::Claimed(claim)),
+                    None => (oldest(), Standing::Unknown(Unreadable::Missing("spec on the queue"))),
+                }
             } else {
                 sealed(spec, seal, Some(claim))
             }

@@ -30,6 +30,10 @@ pub struct Remembered {
     pub default_branch: Option<String>,
 }
 
+/// How often a fetch is tried where the hub answers: once more without the branches that are missing, and once more
+/// after another process, or what a killed one left, has got out of the way.
+const FETCHES: u32 = 3;
+
 /// What a sync found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Synced {
@@ -46,10 +50,13 @@ impl Hub {
         let Place::Remote(remote) = &self.place else {
             return Ok(Synced { at, memory_lost: None });
         };
+        // One sync of this clone at a time: one that began earlier and ended later would look like a hub that went back.
         let _lock = state.lock_mirror(self.deadline)?;
+        // Likewise what another command publishes while we fetch is newer than what arrives.
+        let mirror = self.read_mirror()?;
         self.fetch_all(remote, branches)?;
         let mut remembered: Remembered = state.read("hub.json")?.unwrap_or_default();
-        let memory_lost = self.move_whole_mirror(&mut remembered)?;
+        let memory_lost = self.move_whole_mirror(&mirror, &mut remembered)?;
         remembered.url = remote.url.clone();
         remembered.synced_at = Some(at);
         state.write("hub.json", &remembered)?;
@@ -57,52 +64,66 @@ impl Hub {
     }
 
     fn fetch_all(&self, remote: &Remote, branches: &[String]) -> Result<()> {
-        let mut refspecs: Vec<String> = self
-            .layout
-            .mirrored()
-            .iter()
-            .map(|pattern| format!("+{pattern}:{}", Layout::arrival(pattern)))
-            .collect();
-        let targets: BTreeSet<&str> =
+        let mut targets: BTreeSet<&str> =
             branches.iter().map(String::as_str).chain(std::iter::once(self.target.as_str())).collect();
-        refspecs.extend(
-            targets
-                .iter()
-                .map(|branch| format!("+{}:{}", Layout::branch_ref(branch), Layout::mirrored_branch(branch))),
-        );
-        let Err(error) = self.repo.fetch(remote, &refspecs, self.deadline) else {
-            return Ok(());
-        };
-        if !error.is_unreachable() {
-            return Err(error.into());
-        }
-        // An exact refspec that matches nothing fails the whole fetch: ask which branch is missing.
-        let names: Vec<String> = targets.iter().map(|branch| Layout::branch_ref(branch)).collect();
-        let Ok(there) = self.repo.ls_remote(remote, &names, self.deadline) else {
-            return Err(error.into());
-        };
-        match names.iter().find(|name| !there.iter().any(|(known, _)| known == *name)) {
-            Some(missing) => {
-                let branch = missing.trim_start_matches("refs/heads/").to_owned();
-                Err(GitError::NoTarget { branch }.into())
+        for turn in 0..FETCHES {
+            let patterns = self.layout.mirrored().into_iter();
+            let mut refspecs: Vec<String> =
+                patterns.map(|pattern| format!("+{pattern}:{}", Layout::arrival(&pattern))).collect();
+            refspecs.extend(
+                targets
+                    .iter()
+                    .map(|branch| format!("+{}:{}", Layout::branch_ref(branch), Layout::mirrored_branch(branch))),
+            );
+            let Err(error) = self.repo.fetch(remote, &refspecs, self.deadline) else {
+                return Ok(());
+            };
+            if !error.is_unreachable() || turn + 1 == FETCHES {
+                return Err(error.into());
             }
-            None => Err(error.into()),
+            // The hub may answer well, and something in the way of its refs here be the cause. An exact refspec that
+            // matches nothing fails the whole fetch: ask which branch is missing.
+            let names: Vec<String> = targets.iter().map(|branch| Layout::branch_ref(branch)).collect();
+            let Ok(there) = self.repo.ls_remote(remote, &names, self.deadline) else {
+                return Err(error.into());
+            };
+            targets.retain(|branch| there.iter().any(|(known, _)| *known == Layout::branch_ref(branch)));
+            if !targets.contains(self.target.as_str()) {
+                return Err(GitError::NoTarget { branch: self.target.clone() }.into());
+            }
+            // One spec's target that is not there stops nothing but its task.
+            for gone in names.iter().filter(|name| !there.iter().any(|(known, _)| known == *name)) {
+                let mirrored = self.local_name(gone);
+                if let Some(old) = self.repo.ref_value(&mirrored) {
+                    self.repo.change_refs(&[RefChange::new(mirrored, Some(old), None)], "git dispatch: gone")?;
+                }
+            }
+            self.repo.await_locks_below(Layout::local());
         }
+        Ok(())
+    }
+
+    fn read_mirror(&self) -> Result<BTreeMap<String, ObjectId>> {
+        let mut mirror = BTreeMap::new();
+        for prefix in self.layout.mirror_prefixes() {
+            mirror.extend(self.repo.refs_with_prefix(&prefix)?);
+        }
+        Ok(mirror)
     }
 
     /// Moves the mirror to what arrived, unless the hub lost its memory.
-    fn move_whole_mirror(&self, remembered: &mut Remembered) -> Result<Option<String>> {
+    fn move_whole_mirror(
+        &self,
+        mirror: &BTreeMap<String, ObjectId>,
+        remembered: &mut Remembered,
+    ) -> Result<Option<String>> {
         let arrived: BTreeMap<String, ObjectId> = self
             .repo
             .refs_with_prefix(&Layout::arrivals())?
             .into_iter()
             .filter_map(|(name, id)| Some((Layout::departed(&name)?, id)))
             .collect();
-        let mut mirror = BTreeMap::new();
-        for prefix in self.layout.mirror_prefixes() {
-            mirror.extend(self.repo.refs_with_prefix(&prefix)?);
-        }
-        let judged = Judgement::new(self, &mirror, &arrived, &remembered.missing);
+        let judged = Judgement::new(self, mirror, &arrived, &remembered.missing);
         remembered.missing = judged.missing.clone();
         if !judged.lost.is_empty() {
             return Ok(Some(judged.lost.join(", ")));
@@ -115,7 +136,7 @@ impl Hub {
                 changes.push(RefChange::new(name.as_str(), old, Some(*id)));
             }
         }
-        for (name, id) in &mirror {
+        for (name, id) in mirror {
             if !arrived.contains_key(name) && !judged.missing.contains(name) {
                 changes.push(RefChange::new(name.as_str(), Some(*id), None));
             }
@@ -165,7 +186,9 @@ impl Judgement {
                         super::format::ClaimRecord::parse(&commit.message).ok().map(|record| record.spec)
                     });
                     let is_sealed = spec.is_some_and(|spec| seals.contains_key(&spec));
-                    if is_sealed {
+                    // Rubbish under a claim's name was nobody's record: it may be removed by hand.
+                    let is_rubbish = !is_chain && spec.is_none();
+                    if is_sealed || is_rubbish {
                         continue;
                     }
                     if missing_before.contains(name) {

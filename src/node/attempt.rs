@@ -107,6 +107,7 @@ impl<'a> Attempt<'a> {
             claim: self.won.claim.id.to_string(),
             base: self.won.base.commit.to_string(),
             branch: self.won.claim.record.branch.clone().unwrap_or_default(),
+            begun: false,
             group: None,
             started: None,
             slot: self.number,

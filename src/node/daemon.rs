@@ -26,7 +26,7 @@ use crate::protocol::claim::{self, Won};
 use crate::protocol::finish::{self, Ending, Finished};
 use crate::protocol::release::release;
 use crate::protocol::{Error, Result, Session, pick};
-use crate::task::{Hold, Reason, TaskName};
+use crate::task::{Hold, Phase, Reason, TaskName};
 
 /// How long a `run` waits for the clone's lock.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -209,7 +209,11 @@ impl<'a> Daemon<'a> {
     {
         match effect {
             Effect::Sync => self.or_deaf(Self::sync).map(Some),
-            Effect::Look => Ok(Some(Event::Looked(self.view()?))),
+            Effect::Look => {
+                // A task that we lost may have gone to a claim of our own that landed late.
+                self.release_late_landings()?;
+                Ok(Some(Event::Looked(self.view()?)))
+            }
             Effect::Claim(tasks) => self.or_deaf(|daemon| daemon.claim(tasks)).map(Some),
             Effect::Start { slot, claim, .. } => self.start(scope, slot, claim).map(|()| None),
             Effect::Stop { slot } => {
@@ -254,9 +258,12 @@ impl<'a> Daemon<'a> {
         if waiting.iter().any(|waiting| waiting.fenced.is_none() && !self.is_ending(&waiting.claim)) {
             finish::flush(self.session, self.announce)?;
         }
-        let held = self.machine.claims();
-        recover::release_late_landings(self.session, &held, self.announce)?;
+        self.release_late_landings()?;
         Ok(Event::Synced(self.view()?))
+    }
+
+    fn release_late_landings(&self) -> Result<()> {
+        recover::release_late_landings(self.session, &self.machine.claims(), self.announce)
     }
 
     fn is_ending(&self, claim: &str) -> bool {
@@ -271,20 +278,23 @@ impl<'a> Daemon<'a> {
         let snapshot = self.session.snapshot()?;
         let wanted = claim::Options {
             count: tasks.len(),
-            tasks,
+            tasks: tasks.into_iter().collect(),
             node: self.session.node.clone(),
             hold: Hold::Beat,
             until: None,
         };
         let record = self.record("busy");
         let claimed = claim::claim(self.session, &snapshot, &wanted, Some(record))?;
-        let mut set_aside = Vec::new();
-        for (task, no_base) in claimed.no_base {
+        for (task, no_base) in &claimed.no_base {
             if !self.options.watch {
                 self.announce.happened(&Happened::Note(format!("{task} waits: {no_base}")));
             }
-            set_aside.push(task);
         }
+        // What was not even tried (nothing to build on, nothing to run) is no use trying again as things stand.
+        let is_tried = |task: &TaskName| {
+            claimed.lost.contains(task) || claimed.won.iter().any(|won| won.claim.record.task == *task)
+        };
+        let set_aside = wanted.tasks.iter().filter(|task| !is_tried(task)).cloned().collect();
         let refused = claimed.won.is_empty() && !claimed.unmoved.is_empty();
         let won = claimed.won.iter().map(|won| (won.claim.record.task.clone(), won.claim.id)).collect();
         self.won.extend(claimed.won.into_iter().map(|won| (won.claim.id, won)));
@@ -342,7 +352,12 @@ impl<'a> Daemon<'a> {
         let task = won.claim.record.task.clone();
         let waiting = finish::record(self.session, won, ending)?;
         let record = self.record(if self.running.is_empty() { "idle" } else { "busy" });
-        match finish::publish(self.session, &waiting, Some(&record))? {
+        let finished = finish::publish(self.session, &waiting, Some(&record)).unwrap_or_else(|error| {
+            // The result is in the outbox: nothing is lost, and what else runs goes on.
+            self.announce.happened(&Happened::Note(format!("{task} could not be published now: {error}")));
+            Finished::Waiting
+        });
+        match finished {
             Finished::Published => match ending.reason {
                 None => self.announce_completed(won, ending),
                 Some(reason) => {
@@ -365,14 +380,14 @@ impl<'a> Daemon<'a> {
         let task = won.claim.record.task.clone();
         let answer = match release(self.session, &won.claim, reason, work, None) {
             Ok(answer) => answer,
-            // The next start of this clone recovers it, and others do by its silence.
-            Err(error) if error.is_unreachable() => {
+            // The next start of this clone recovers it, and others do by its silence. What else runs goes on.
+            Err(error) => {
                 self.announce.happened(&Happened::Note(format!("{task} could not be given back: {error}")));
                 return Ok(());
             }
-            Err(error) => return Err(error),
         };
         if answer.is_yes() {
+            self.session.hub.unpin_result(&won.claim.id.to_string())?;
             self.announce.happened(&Happened::Released { task, reason });
             return Ok(());
         }
@@ -407,10 +422,14 @@ impl<'a> Daemon<'a> {
         for (task, id) in claims {
             let Ok(claim) = read_claim(&self.session.hub.repo, *id) else { continue };
             let node = claim.record.node.clone().unwrap_or_default();
-            let why = format!("its node {node} gave no sign of life");
-            match release(self.session, &claim, Reason::Lost, None, Some(&why)) {
+            let (reason, why) = match (claim.record.phase, claim.record.hold) {
+                (Phase::Assigned, _) => (Reason::Stale, format!("{node} did not begin in time")),
+                (_, Some(Hold::Beat)) => (Reason::Lost, format!("its node {node} gave no sign of life")),
+                _ => (Reason::Lost, "the time that it was held for is over".to_owned()),
+            };
+            match release(self.session, &claim, reason, None, Some(&why)) {
                 Ok(answer) if answer.is_yes() => {
-                    self.announce.happened(&Happened::Released { task: task.clone(), reason: Reason::Lost });
+                    self.announce.happened(&Happened::Released { task: task.clone(), reason });
                 }
                 Ok(_) => {}
                 Err(error) if error.is_unreachable() => return Ok(()),
@@ -425,7 +444,6 @@ impl<'a> Daemon<'a> {
         self.beat += 1;
         let session = self.session;
         let settings = session.config.node_settings(session.node.as_str());
-        let offer = pick::offer(session, &session.node, false);
         let held = self.running.values().map(|running| running.won.claim.id).chain(self.won.keys().copied());
         NodeRecord {
             v: 1,
@@ -435,7 +453,7 @@ impl<'a> Daemon<'a> {
             host: session.ambient.host(),
             slots: self.options.slots as u32,
             labels: settings.labels,
-            executors: offer.executors.into_iter().collect(),
+            executors: pick::executors(session, &session.node),
             mode: format!("{:?}", settings.mode).to_lowercase(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             beat_seconds: self.machine.beat_interval().as_secs_f64(),

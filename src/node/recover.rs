@@ -5,8 +5,8 @@
 
 use crate::executor::slot::{self, Setup, Slot, SlotRecord};
 use crate::git::ObjectId;
-use crate::hub::snapshot::{Claim, Standing, Task};
-use crate::hub::{Edit, Layout, outbox};
+use crate::hub::snapshot::{Claim, Task};
+use crate::hub::{Layout, outbox};
 use crate::protocol::announce::{Announce, Happened};
 use crate::protocol::release::release;
 use crate::protocol::{Result, Session, finish};
@@ -21,6 +21,7 @@ pub fn recover(session: &Session, announce: &dyn Announce) -> Result<()> {
     let work_dir = session.work_dir();
     let records = SlotRecord::list(&work_dir);
     let snapshot = session.snapshot()?;
+    let mut spoiled = Vec::new();
     for task in &snapshot.tasks {
         let Some(claim) = own_dead_claim(session, task) else {
             continue;
@@ -32,22 +33,37 @@ pub fn recover(session: &Session, announce: &dyn Announce) -> Result<()> {
         if waiting.iter().any(|waiting| waiting.claim == id) {
             continue;
         }
-        let work = record.filter(|_| is_quiet).and_then(|record| save(session, record, task));
+        let work = match record.filter(|record| is_quiet && record.begun).map(|record| save(session, record, task))
+        {
+            Some(Ok(work)) => work,
+            // The work is there and cannot be taken out now: the slot is not used again.
+            Some(Err(error)) => {
+                spoiled.extend(record.map(|record| record.slot));
+                announce
+                    .happened(&Happened::Note(format!("the work of {} stays in its slot: {error}", task.name())));
+                None
+            }
+            None => None,
+        };
         give_back(session, claim, work, announce)?;
     }
-    free_slots(&work_dir, &records)?;
+    free_slots(&work_dir, &records, &spoiled)?;
     delete_void(session, &snapshot.tasks)
 }
 
-/// Releases claims of this very instance that it does not hold: pushes that landed late.
+/// Releases claims of this clone that nobody holds: pushes that landed late, this instance's own or those of one that was
+/// killed while its push was under way. The clone's lock is held, so any other instance is dead.
 pub fn release_late_landings(session: &Session, held: &[ObjectId], announce: &dyn Announce) -> Result<()> {
     let snapshot = session.snapshot()?;
+    let (waiting, _) = outbox::list(&session.state)?;
     for task in &snapshot.tasks {
         let Some(claim) = task.claim_in(Phase::Running) else {
             continue;
         };
-        let is_ours = claim.record.instance == session.state.instance && claim.record.hold == Some(Hold::Beat);
-        if is_ours && !held.contains(&claim.id) {
+        let is_ours = session.state.is_own(&claim.record.instance) && claim.record.hold == Some(Hold::Beat);
+        let id = claim.id.to_string();
+        let has_result = waiting.iter().any(|waiting| waiting.claim == id);
+        if is_ours && !has_result && !held.contains(&claim.id) {
             let answer = release(session, claim, Reason::Drained, None, Some("a claim that landed late"))?;
             if answer.is_yes() {
                 announce.happened(&Happened::Released { task: task.name().clone(), reason: Reason::Drained });
@@ -64,8 +80,10 @@ fn own_dead_claim<'a>(session: &Session, task: &'a Task) -> Option<&'a Claim> {
 }
 
 /// Takes the work of a dead attempt out of its slot.
-fn save(session: &Session, record: &SlotRecord, task: &Task) -> Option<ObjectId> {
-    let base = ObjectId::from_hex(record.base.as_bytes()).ok()?;
+fn save(session: &Session, record: &SlotRecord, task: &Task) -> crate::executor::Result<Option<ObjectId>> {
+    let Ok(base) = ObjectId::from_hex(record.base.as_bytes()) else {
+        return Ok(None);
+    };
     let origin = session.hub.url();
     let setup = Setup { origin: &origin, branch: &record.branch, base, keep_ignored: &[], by: &session.by };
     let message = rest_message(&record.task, &task.spec.record.title);
@@ -81,6 +99,7 @@ fn give_back(session: &Session, claim: &Claim, work: Option<ObjectId>, announce:
     // One that crashes its node is charged: it must not take the node down for ever.
     let answer = release(session, claim, Reason::Lost, work, Some("this node stopped while it ran"))?;
     if answer.is_yes() {
+        session.hub.unpin_result(&claim.id.to_string())?;
         announce.happened(&Happened::Released { task: claim.record.task.clone(), reason: Reason::Lost });
     }
     Ok(())
@@ -88,10 +107,10 @@ fn give_back(session: &Session, claim: &Claim, work: Option<ObjectId>, announce:
 
 /// Frees the slots of the dead instance. One in which something still lives that cannot be told apart from a stranger
 /// is moved aside and never used again.
-fn free_slots(work_dir: &std::path::Path, records: &[SlotRecord]) -> Result<()> {
+fn free_slots(work_dir: &std::path::Path, records: &[SlotRecord], spoiled: &[usize]) -> Result<()> {
     for record in records {
         let slot = Slot::at(work_dir, record.slot);
-        if slot::end_orphans(record).unwrap_or(false) {
+        if !spoiled.contains(&record.slot) && slot::end_orphans(record).unwrap_or(false) {
             SlotRecord::remove(&slot);
         } else {
             slot::set_aside(slot.root())?;
@@ -104,9 +123,7 @@ fn free_slots(work_dir: &std::path::Path, records: &[SlotRecord]) -> Result<()> 
 fn delete_void(session: &Session, tasks: &[Task]) -> Result<()> {
     let mut edits = Vec::new();
     for task in tasks {
-        if let Standing::Sealed { leftover: Some(claim), .. } = &task.standing {
-            edits.push(Edit::new(session.hub.layout.claim(task.name()), Some(claim.id), None));
-        }
+        edits.extend(crate::protocol::seal::leftover_edits(session, task)?);
     }
     session.hub.publish(&edits)?;
     Ok(())

@@ -8,7 +8,7 @@ use crate::hub::nodes::Seen;
 use crate::hub::snapshot::{Snapshot, Standing, Task};
 use crate::protocol::{Result, Session, pick};
 use crate::task::order::{self, Candidate};
-use crate::task::{Hold, Phase, State, TaskName};
+use crate::task::{Hold, Phase, TaskName};
 
 /// Takes the view; `wanted`: only these tasks are run here, unless it is empty.
 pub fn view(session: &Session, snapshot: &Snapshot, wanted: &[TaskName]) -> Result<View> {
@@ -33,14 +33,9 @@ pub fn view(session: &Session, snapshot: &Snapshot, wanted: &[TaskName]) -> Resu
 }
 
 fn ready(session: &Session, snapshot: &Snapshot, wanted: &[TaskName]) -> Vec<TaskName> {
-    let offer = pick::offer(session, &session.node, false);
-    let candidates: Vec<Candidate> = snapshot
-        .tasks
-        .iter()
-        .filter(|task| matches!(task.state(), State::Pending | State::Assigned))
-        .filter(|task| wanted.is_empty() || wanted.contains(task.name()))
-        .map(|task| pick::candidate(session, snapshot, task))
-        .collect();
+    let offer = pick::offer(session, snapshot, &session.node, false);
+    let mut candidates: Vec<Candidate> = pick::candidates(session, snapshot);
+    candidates.retain(|candidate| wanted.is_empty() || wanted.contains(&candidate.name));
     order::choose(&candidates, &offer).into_iter().map(|candidate| candidate.name.clone()).collect()
 }
 
@@ -48,12 +43,16 @@ fn ready(session: &Session, snapshot: &Snapshot, wanted: &[TaskName]) -> Vec<Tas
 fn watch(session: &Session, nodes: &[Seen], task: &Task, view: &mut View) {
     let Standing::Claimed(claim) = &task.standing else { return };
     view.tips.insert(claim.id);
+    let is_over = claim.record.until.is_some_and(|until| until < session.ambient.now());
+    if claim.record.phase == Phase::Assigned && is_over {
+        view.expired.push((task.name().clone(), claim.id));
+    }
     if claim.record.phase != Phase::Running || claim.record.instance == session.state.instance {
         return;
     }
     let holder = claim.record.node.as_deref().unwrap_or_default();
     if let Some(Hold::Hand | Hold::Offline) = claim.record.hold {
-        if claim.record.until.is_some_and(|until| until < session.ambient.now()) {
+        if is_over {
             view.expired.push((task.name().clone(), claim.id));
         }
         return;

@@ -35,18 +35,29 @@ pub enum NoBase {
     },
     /// The dependency has nothing to build on.
     Undone(TaskName),
+    /// The branch that the task is for does not exist.
+    NoTarget(String),
+    /// History is cut off here, and results would have to be merged.
+    Shallow,
 }
 
 /// Makes the base of a task, merging in the results of all its dependencies in queue order.
 pub fn make(session: &Session, snapshot: &Snapshot, task: &Task) -> Result<std::result::Result<Base, NoBase>> {
     let repo = &session.hub.repo;
     let target = target_of(&session.hub, &task.spec.record);
-    let target_tip = session.hub.target_tip(&target).ok_or(Error::NoCommits { branch: target })?;
+    let Some(target_tip) = session.hub.target_tip(&target) else {
+        // The default target concerns all tasks, any other only those that name it.
+        return if target == session.hub.target {
+            Err(Error::NoCommits { branch: target })
+        } else {
+            Ok(Err(NoBase::NoTarget(target)))
+        };
+    };
     let mut base = Base { target_tip, commit: target_tip, built_on: Vec::new() };
     let mut dependencies: Vec<&TaskName> = task.spec.record.depends_on.iter().collect();
     dependencies.sort_by_key(|name| snapshot.position(name));
     if repo.is_shallow() && !dependencies.is_empty() {
-        return Err(Error::Shallow);
+        return Ok(Err(NoBase::Shallow));
     }
     for name in dependencies {
         let Some(result) = snapshot.get(name).map(result_of) else {
@@ -103,9 +114,17 @@ impl std::fmt::Display for NoBase {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Conflict { with, files } => {
-                write!(f, "the work of {with} does not merge with its other foundations, in {}", files.join(", "))
+                write!(
+                    f,
+                    "the work of {with} does not merge with its other foundations, in {}",
+                    crate::task::text::escaped(&files.join(", "))
+                )
             }
             Self::Undone(task) => write!(f, "{task} is not done"),
+            Self::NoTarget(branch) => {
+                write!(f, "its target branch {} does not exist", crate::task::text::escaped(branch))
+            }
+            Self::Shallow => write!(f, "this clone is shallow, so what it depends on cannot be merged here"),
         }
     }
 }

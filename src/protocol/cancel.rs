@@ -6,6 +6,7 @@
 use super::claim::write;
 use super::collect::landed;
 use super::error::{Error, Result};
+use super::refusal::Refusal;
 use super::seal::{Ended, seal};
 use super::session::Session;
 use crate::git::ObjectId;
@@ -41,14 +42,18 @@ pub fn cancel(session: &Session, names: &[TaskName]) -> Result<Cancelled> {
         }
     }
     let mut ended: Vec<Ended> = Vec::new();
+    let mut refusal = Refusal::default();
     for attempt in 0..TRIES {
         if open.is_empty() {
             break;
         }
         if attempt > 0 {
             session.sync()?;
+            refusal.look(session)?;
         }
-        open = round(session, &open, &mut ended, &mut done)?;
+        let tried;
+        (open, tried) = round(session, &open, &mut ended, &mut done)?;
+        refusal.tried(tried);
     }
     if let Some(name) = open.first() {
         return Err(HubError::Busy { name: session.hub.layout.claim(name), tries: TRIES }.into());
@@ -58,13 +63,13 @@ pub fn cancel(session: &Session, names: &[TaskName]) -> Result<Cancelled> {
     Ok(done)
 }
 
-/// Tries to move the claims of all open tasks in one push; returns those that moved away meanwhile.
+/// Tries to move the claims of all open tasks in one push; returns those that moved away meanwhile, with what was tried.
 fn round(
     session: &Session,
     open: &[TaskName],
     ended: &mut Vec<Ended>,
     done: &mut Cancelled,
-) -> Result<Vec<TaskName>> {
+) -> Result<(Vec<TaskName>, Vec<Edit>)> {
     let snapshot = session.snapshot()?;
     let (mut edits, mut claims) = (Vec::new(), Vec::new());
     for name in open {
@@ -79,18 +84,19 @@ fn round(
         }
     }
     let answers = session.hub.publish(&edits)?;
-    let mut left = Vec::new();
+    let (mut left, mut lost) = (Vec::new(), Vec::new());
     let mut kept = Vec::new();
-    for ((name, claim, work), answer) in claims.into_iter().zip(answers) {
+    for (((name, claim, work), edit), answer) in claims.into_iter().zip(edits).zip(answers) {
         if answer.is_yes() {
             ended.push(end(&name, claim));
             kept.extend(work);
         } else {
             left.push(name);
+            lost.push(edit);
         }
     }
     session.hub.publish(&kept)?;
-    Ok(left)
+    Ok((left, lost))
 }
 
 enum Step<'a> {

@@ -2,10 +2,12 @@
 //!
 //! Owns the claim commit, the one push for all of a batch, and the check after it that makes deleting claim refs safe.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 
 use super::base::{self, Base, NoBase};
-use super::error::Result;
+use super::error::{Error, Result};
 use super::pick;
 use super::session::Session;
 use crate::git::ObjectId;
@@ -13,8 +15,9 @@ use crate::git::objects::NewCommit;
 use crate::hub::format::ClaimRecord;
 use crate::hub::nodes::NodeRecord;
 use crate::hub::snapshot::{Claim, Queued, Snapshot, Standing, Task, chain_of};
-use crate::hub::{Answer, Edit};
+use crate::hub::{Answer, Edit, Layout};
 use crate::task::order::{self, Candidate, Offer};
+use crate::task::scope::may_overlap;
 use crate::task::spec::Mode;
 use crate::task::transition::{count, is_legal};
 use crate::task::{Hold, Name, Phase, Reason, State, TaskName};
@@ -23,7 +26,7 @@ use crate::task::{Hold, Name, Phase, Reason, State, TaskName};
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The tasks wanted; empty: whatever is next.
-    pub tasks: Vec<TaskName>,
+    pub tasks: HashSet<TaskName>,
     /// How many at most.
     pub count: usize,
     /// The node that they are claimed for.
@@ -76,18 +79,31 @@ pub fn claim(
 ) -> Result<Claimed> {
     let mut claimed = Claimed::default();
     let picked = pick_tasks(session, snapshot, options);
-    let mut bids = Vec::new();
+    let mut bids: Vec<Bid> = Vec::new();
     for task in picked {
         if bids.len() == options.count {
             break;
         }
+        if options.hold != Hold::Hand && pick::lacks_run(session, task) {
+            continue;
+        }
         match base::make(session, snapshot, task)? {
-            Ok(base) => bids.push(bid(session, snapshot, task, base, options)?),
+            Ok(base) => {
+                let branch = branch(session, snapshot, &bids, task, &options.node)?;
+                let bid = bid(session, task, base, branch, options)?;
+                if options.hold == Hold::Hand {
+                    super::branch::check(session, &bid.record)?;
+                }
+                bids.push(bid);
+            }
             Err(no_base) => claimed.no_base.push((task.name().clone(), no_base)),
         }
     }
     if bids.is_empty() {
-        return Ok(claimed);
+        return match claimed.no_base.iter().any(|(_, why)| *why == NoBase::Shallow) {
+            true => Err(Error::Shallow),
+            false => Ok(claimed),
+        };
     }
     let mut edits: Vec<Edit> = bids
         .iter()
@@ -122,7 +138,10 @@ fn settle(session: &Session, after: &Snapshot, bid: Bid, claimed: &mut Claimed) 
             base: bid.base,
         }),
         Check::Lost => {
-            if session.hub.known(&session.hub.layout.claim(&bid.record.task)) == bid.previous {
+            // A sealed task has no claim ref either; somebody was faster there.
+            let ended = |task: &Task| matches!(task.standing, Standing::Sealed { .. });
+            let is_sealed = after.get(&bid.record.task).is_some_and(ended);
+            if !is_sealed && session.hub.known(&session.hub.layout.claim(&bid.record.task)) == bid.previous {
                 claimed.unmoved.push(bid.record.task.clone());
             }
             claimed.lost.push(bid.record.task);
@@ -142,26 +161,41 @@ pub fn obstacle(
     name: &TaskName,
     options: &Options,
 ) -> Option<order::Obstacle> {
-    let offer = pick::offer(session, &options.node, options.hold == Hold::Hand);
+    let offer = pick::offer(session, snapshot, &options.node, options.hold == Hold::Hand);
     let task = snapshot.get(name)?;
     order::obstacle(&pick::candidate(session, snapshot, task), &offer)
 }
 
+/// Finds the claims by hand that an interrupted command of this clone has won and not followed up: of the tasks named,
+/// all that are held here; else those whose branch was never made.
+pub fn unfinished(session: &Session, snapshot: &Snapshot, options: &Options) -> Vec<Won> {
+    let held = |task: &Task| {
+        let claim = task.claim_in(Phase::Running)?;
+        let record = &claim.record;
+        let is_ours = record.hold == Some(Hold::Hand)
+            && record.node.as_deref() == Some(options.node.as_str())
+            && session.state.is_own(&record.instance);
+        let branch = Layout::branch_ref(record.branch.as_ref()?);
+        let has_branch = session.hub.repo.ref_value(&branch).is_some();
+        let is_wanted = if options.tasks.is_empty() { !has_branch } else { options.tasks.contains(task.name()) };
+        let base = Base {
+            target_tip: record.target_tip?,
+            commit: record.base.filter(|base| session.hub.repo.has(*base))?,
+            built_on: record.built_on.clone(),
+        };
+        (is_ours && is_wanted).then(|| Won { spec: task.spec.clone(), claim: claim.clone(), base })
+    };
+    snapshot.tasks.iter().filter_map(held).take(options.count).collect()
+}
+
 fn pick_tasks<'a>(session: &Session, snapshot: &'a Snapshot, options: &Options) -> Vec<&'a Task> {
-    let offer: Offer = pick::offer(session, &options.node, options.hold == Hold::Hand);
-    let wanted = |task: &&Task| options.tasks.is_empty() || options.tasks.contains(task.name());
-    let open = |task: &&Task| matches!(task.state(), State::Pending | State::Assigned);
-    let candidates: Vec<Candidate> = snapshot
-        .tasks
-        .iter()
-        .filter(open)
-        .filter(wanted)
-        .map(|task| pick::candidate(session, snapshot, task))
-        .collect();
+    let offer: Offer = pick::offer(session, snapshot, &options.node, options.hold == Hold::Hand);
+    let mut candidates: Vec<Candidate> = pick::candidates(session, snapshot);
+    candidates.retain(|candidate| options.tasks.is_empty() || options.tasks.contains(&candidate.name));
     order::choose(&candidates, &offer).iter().filter_map(|candidate| snapshot.get(&candidate.name)).collect()
 }
 
-fn bid(session: &Session, snapshot: &Snapshot, task: &Task, base: Base, options: &Options) -> Result<Bid> {
+fn bid(session: &Session, task: &Task, base: Base, branch: String, options: &Options) -> Result<Bid> {
     let before = task.claim();
     let from = before.map(|claim| claim.record.phase);
     debug_assert!(is_legal(from, Phase::Running));
@@ -185,7 +219,7 @@ fn bid(session: &Session, snapshot: &Snapshot, task: &Task, base: Base, options:
         mode,
         hold: Some(options.hold),
         until: options.until,
-        branch: Some(branch(session, snapshot, task, &options.node)?),
+        branch: Some(branch),
         target_tip: Some(base.target_tip),
         base: Some(base.commit),
         built_on: base.built_on.clone(),
@@ -214,13 +248,13 @@ pub fn write(
     })?)
 }
 
-/// Names the task branch; one that another live task holds (`a-b/c` and `a/b-c` meet) gets a mark behind it.
-fn branch(session: &Session, snapshot: &Snapshot, task: &Task, node: &Name) -> Result<String> {
+/// Names the task branch; one that another live task holds, or an earlier one of this batch (`a-b/c` and `a/b-c` meet),
+/// gets a mark behind it.
+fn branch(session: &Session, snapshot: &Snapshot, batch: &[Bid], task: &Task, node: &Name) -> Result<String> {
     let plain = session.hub.layout.task_branch(task.name(), node);
-    let is_taken = snapshot.tasks.iter().any(|other| {
-        other.name() != task.name()
-            && other.claim().is_some_and(|claim| claim.record.branch.as_deref() == Some(plain.as_str()))
-    });
+    let held = |other: &Task| other.claim().is_some_and(|claim| claim.record.branch.as_ref() == Some(&plain));
+    let is_taken = batch.iter().any(|bid| bid.record.branch.as_ref() == Some(&plain))
+        || snapshot.tasks.iter().any(|other| other.name() != task.name() && held(other));
     if is_taken { Ok(format!("{plain}-{}", &session.nonce()?[..4])) } else { Ok(plain) }
 }
 
@@ -253,7 +287,20 @@ fn check(session: &Session, after: &Snapshot, bid: &Bid) -> Check {
         task.spec.record.depends_on.iter().all(|name| {
             after.get(name).is_some_and(|task| matches!(task.state(), State::Completed | State::Merged))
         });
-    if spec_stands && built_on && done { Check::Won } else { Check::Undo }
+    let is_alone = !yields(after, task);
+    if spec_stands && built_on && done && is_alone { Check::Won } else { Check::Undo }
+}
+
+/// Says whether another task that means to change the same files was claimed at the same moment: then the later in the
+/// queue yields, on every node alike.
+fn yields(after: &Snapshot, task: &Task) -> bool {
+    let own = (&task.spec.record.modifies, after.position(task.name()));
+    after.tasks.iter().any(|other| {
+        other.name() != task.name()
+            && matches!(other.state(), State::Running | State::Assigned)
+            && after.position(other.name()) < own.1
+            && may_overlap(own.0, &other.spec.record.modifies)
+    })
 }
 
 /// Undoes a claim whose ground has moved: deleted where the task is sealed, else released.
@@ -286,7 +333,6 @@ pub fn all_yes(answers: &[Answer]) -> bool {
 /// What a node says of itself when a person claims by hand: no heartbeat will follow.
 pub fn hand_record(session: &Session) -> NodeRecord {
     let settings = session.config.node_settings(session.node.as_str());
-    let offer = pick::offer(session, &session.node, true);
     NodeRecord {
         v: 1,
         name: session.node.to_string(),
@@ -295,7 +341,7 @@ pub fn hand_record(session: &Session) -> NodeRecord {
         host: session.ambient.host(),
         slots: settings.slots,
         labels: settings.labels,
-        executors: offer.executors.into_iter().collect(),
+        executors: pick::executors(session, &session.node),
         mode: format!("{:?}", settings.mode).to_lowercase(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         beat_seconds: settings.heartbeat.as_secs_f64(),

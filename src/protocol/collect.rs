@@ -62,11 +62,14 @@ pub struct Collected {
 
 /// Merges finished work into its target, and seals it.
 pub fn collect(session: &Session, options: &Options, announce: &dyn Announce) -> Result<Collected> {
-    session.sync()?;
+    if let Some(branch) = options.into.as_ref().filter(|branch| !crate::task::spec::is_branch(branch)) {
+        return Err(Error::NoCommits { branch: branch.clone() });
+    }
+    session.sync_with(options.into.as_deref())?;
     if session.hub.repo.is_shallow() {
         return Err(Error::Shallow);
     }
-    checkout::resume(session)?;
+    let earlier = checkout::resume(session)?;
     let mut finished = Vec::new();
     if !options.dry_run {
         finished = seal::finish_half_done(session, &session.snapshot()?)?;
@@ -84,8 +87,14 @@ pub fn collect(session: &Session, options: &Options, announce: &dyn Announce) ->
         let checkout = checkout::prepare(session, &target, tip, plan.tip)?;
         if !publish(session, &plan, &target, tip)? {
             // Somebody moved the target, or one of the tasks: start again from what is there now.
+            session.sync_with(options.into.as_deref())?;
+            // The push may have got through although others came after it: then ours are merged and not yet sealed.
+            finished.extend(seal::finish_half_done(session, &session.snapshot()?)?);
+            // So may that of a collect that was killed, whose git outlived it.
+            for published in [&earlier, &checkout] {
+                checkout::catch_up(session, published.as_ref())?;
+            }
             checkout::forget(session)?;
-            session.sync()?;
             continue;
         }
         let mut collected = outcome(&plan, &target, tip);
@@ -223,12 +232,27 @@ pub fn landed(session: &Session, target: &str, claim: &Claim) -> Option<Option<O
     if !session.hub.repo.is_ancestor(result, tip) {
         return None;
     }
-    let completed = claim.previous.map(|id| id.to_string());
+    Some(claim.previous.and_then(|completed| merge_of(session, tip, completed, claim, result)))
+}
+
+/// Finds the merge commit that brought the result of a completed claim below `tip`, by its trailer.
+fn merge_of(
+    session: &Session,
+    tip: ObjectId,
+    completed: ObjectId,
+    claim: &Claim,
+    result: ObjectId,
+) -> Option<ObjectId> {
+    // Nothing was made, so nothing was merged.
+    if claim.record.base == Some(result) {
+        return None;
+    }
+    let completed = completed.to_string();
     let mut found = None;
     session.hub.repo.first_parents(tip, |commit| {
         if commit.parents.get(1) == Some(&result) {
             let trailers = Trailers::parse(&commit.message);
-            if trailers.get("Dispatch-Claim").map(str::to_owned) == completed {
+            if trailers.get("Dispatch-Claim") == Some(completed.as_str()) {
                 found = Some(commit.id);
             }
         }
@@ -237,7 +261,7 @@ pub fn landed(session: &Session, target: &str, claim: &Claim) -> Option<Option<O
                 session.hub.repo.is_ancestor(result, *parent) || commit.parents.contains(&result)
             })
     });
-    Some(found)
+    found
 }
 
 /// Groups the completed tasks by the target that they go to.

@@ -9,6 +9,7 @@ use cycle::check_cycles;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::error::{DependencyError, Error, Result};
+use super::refusal::Refusal;
 use super::replace;
 use super::session::Session;
 use crate::config::near::nearest;
@@ -59,6 +60,7 @@ pub struct Options {
 pub fn enqueue(session: &Session, entries: &[Entry], options: Options) -> Result<Enqueued> {
     check_twice(entries)?;
     let mut ours: Vec<ObjectId> = Vec::new();
+    let mut refusal = Refusal::default();
     for attempt in 0..TRIES {
         let snapshot = session.snapshot()?;
         let batch = check(session, &snapshot, entries, options)?;
@@ -89,7 +91,8 @@ pub fn enqueue(session: &Session, entries: &[Entry], options: Options) -> Result
             _ => wait_a_moment(session, attempt),
         }
         session.sync()?;
-        refuse_if_rejected(session, &edit, attempt)?;
+        refusal.tried(vec![edit]);
+        refusal.look(session)?;
     }
     Err(HubError::Busy { name: session.hub.layout.queue(), tries: TRIES }.into())
 }
@@ -100,15 +103,6 @@ struct Batch<'a> {
     fresh: Vec<&'a Entry>,
     /// Newer specs of pending tasks that are on the queue already, and are to be put in force.
     known: Vec<(TaskName, ObjectId)>,
-}
-
-/// A hub that answers, and leaves the queue as it was again and again, refuses.
-fn refuse_if_rejected(session: &Session, edit: &Edit, attempt: u32) -> Result<()> {
-    let unmoved = session.hub.known(&edit.name) == edit.old;
-    if attempt >= 4 && unmoved {
-        return Err(HubError::Refused { name: edit.name.clone() }.into());
-    }
-    Ok(())
 }
 
 /// Waits a random while, so that many enqueuers at one hot ref do not keep tripping over each other (FACTS.md: 6 a

@@ -167,6 +167,18 @@ pub enum Error {
         /// The checkout.
         checkout: std::path::PathBuf,
     },
+    /// The branch of a claim by hand is checked out, and is not at the claim's base.
+    #[error("`{}` has `{}` checked out, which the claim would move", .checkout.display(), escaped(.branch))]
+    #[diagnostic(
+        code(dispatch::claim::checked_out),
+        help("check out another branch there, or rename that one, and claim again")
+    )]
+    BranchCheckedOut {
+        /// The branch.
+        branch: String,
+        /// The checkout.
+        checkout: std::path::PathBuf,
+    },
     /// The task branch is gone.
     #[error("the branch `{}` of {task} is not in this clone", escaped(.branch))]
     #[diagnostic(
@@ -242,6 +254,16 @@ pub enum Error {
         /// The address.
         url: String,
     },
+    /// The remote is set up to be mirrored, which would overwrite our refs.
+    #[error("the remote `{}` is a mirror (`remote.{0}.mirror`), so any `git fetch` or `git push` overwrites the queue", escaped(.name))]
+    #[diagnostic(
+        code(dispatch::config::mirror_remote),
+        help("use a plain clone, or `git config --unset remote.NAME.mirror` and narrow `remote.NAME.fetch`")
+    )]
+    MirrorRemote {
+        /// The name.
+        name: String,
+    },
     /// The repository has no commit on the target branch.
     #[error("the target branch `{}` has no commit yet", escaped(.branch))]
     #[diagnostic(code(dispatch::repo::no_commits), help("make a first commit: results are merged on top of it"))]
@@ -260,6 +282,28 @@ pub enum Error {
         help("use `--slots` there for more at once, or another clone for another node")
     )]
     AlreadyRunning,
+    /// No node of that name was ever seen.
+    #[error("there is no node `{}`", escaped(.node))]
+    #[diagnostic(code(dispatch::assign::unknown_node))]
+    UnknownNode {
+        /// As it was given.
+        node: String,
+        /// The way out.
+        #[help]
+        help: String,
+    },
+    /// Only what is pending can be assigned.
+    #[error("{task} is {state}: only pending tasks are assigned")]
+    #[diagnostic(
+        code(dispatch::assign::not_pending),
+        help("`git dispatch release` or `retry` makes it pending again")
+    )]
+    NotPending {
+        /// The task.
+        task: TaskName,
+        /// Where it stands.
+        state: task::State,
+    },
     /// Another clone is at work under this node's name.
     #[error("another clone{} is at work as node `{node}`", if host.is_empty() { String::new() } else { format!(" on {}", escaped(host)) })]
     #[diagnostic(

@@ -32,6 +32,9 @@ const TAIL: usize = 16 * 1024;
 /// How often a push is tried before the result is left in the outbox.
 const TRIES: u32 = 5;
 
+/// How many of these carry branch and notes beside the claim.
+const TOGETHER: u32 = 2;
+
 /// How an attempt ended.
 #[derive(Debug, Clone)]
 pub struct Ending {
@@ -153,16 +156,22 @@ fn outside(modifies: &[String], paths: &[String]) -> Option<Vec<String>> {
 /// Publishes a finished attempt under its own claim: one push for claim, branch, notes and the node's record.
 pub fn publish(session: &Session, waiting: &Waiting, beat: Option<&NodeRecord>) -> Result<Finished> {
     let entry = Entry::read(session, waiting)?;
+    if let Some(why) = &waiting.fenced {
+        return entry.fence(session, waiting, why.clone());
+    }
     let (mut lease, mut finish) = (entry.claim, entry.finish);
-    for _ in 0..TRIES {
+    for turn in 0..TRIES {
         let edits = entry.edits(session, lease, finish, beat)?;
-        let answers = match session.hub.publish_unsettled(&edits) {
+        // A server may refuse a whole push for one branch in it. Only the claim counts, so it goes alone then.
+        let pushed = if turn < TOGETHER { &edits[..] } else { &edits[..1] };
+        let mut answers = match session.hub.publish_unsettled(pushed) {
             Ok(answers) => answers,
             Err(error) if error.is_unreachable() => return Ok(Finished::Waiting),
             Err(error) => return Err(error.into()),
         };
         if answers.first().is_some_and(|answer| answer.is_yes()) {
-            entry.mend(session, finish, &edits, &answers);
+            answers.resize(edits.len(), Answer::Unknown);
+            entry.mend(session, &edits, &answers);
             session.hub.take_from_outbox(&session.state, &waiting.claim)?;
             return Ok(Finished::Published);
         }
@@ -198,8 +207,24 @@ pub fn flush(session: &Session, announce: &dyn Announce) -> Result<usize> {
     }
     let mut left = 0;
     for record in waiting {
-        let task = TaskName::parse(&record.task)?;
-        match publish(session, &record, None)? {
+        // A record that is broken, or that the hub will not have, stops nothing else.
+        let (task, finished) = match TaskName::parse(&record.task) {
+            Ok(task) => (task, publish(session, &record, None)),
+            Err(error) => {
+                announce.happened(&Happened::Note(format!("outbox record of {}: {error}", record.task)));
+                continue;
+            }
+        };
+        let finished = match finished {
+            Ok(finished) => finished,
+            Err(error) => {
+                left += 1;
+                announce
+                    .happened(&Happened::Note(format!("the waiting result of {task} is left as it is: {error}")));
+                continue;
+            }
+        };
+        match finished {
             Finished::Published => {
                 announce.happened(&Happened::Note(format!("published the waiting result of {task}")))
             }
@@ -312,7 +337,7 @@ impl Entry {
 
     /// Builds projections that lost again, on what is there, and tries once more; they explain and never decide, so a
     /// second loss is left to whoever repairs them.
-    fn mend(&self, session: &Session, _finish: ObjectId, edits: &[Edit], answers: &[Answer]) {
+    fn mend(&self, session: &Session, edits: &[Edit], answers: &[Answer]) {
         let lost: Vec<String> = edits
             .iter()
             .zip(answers)
@@ -341,9 +366,15 @@ impl Entry {
                 );
             }
         }
+        if let Some(name) = branch.filter(|name| lost.contains(name) && !now.contains_key(name)) {
+            again.push(Edit::new(name, None, Some(self.result)));
+        }
         let notes = self.note_edits(session).unwrap_or_default();
         again.extend(notes.into_iter().filter(|edit| lost.contains(&edit.name)));
-        let _ = session.hub.publish_unsettled(&again);
+        // Each for itself: what is refused for good must not take the others with it.
+        for edit in again {
+            let _ = session.hub.publish_unsettled(&[edit]);
+        }
     }
 
     fn look(&self, session: &Session) -> Result<Look> {

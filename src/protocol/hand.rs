@@ -9,13 +9,13 @@ use super::finish::{self, Ending, Finished};
 use super::release::release;
 use super::session::Session;
 use crate::git::ObjectId;
-use crate::hub::snapshot::{Claim, Snapshot, Standing, Task, chain_of};
+use crate::git::refs::RefChange;
+use crate::hub::snapshot::{Claim, Snapshot, Standing, Task, chain_of, read_claim};
 use crate::hub::{Error as HubError, Layout};
 use crate::task::{Hold, Phase, Reason, TaskName};
 
-/// Publishes what a person made on the task branch. `failure`: it did not work out, and why.
+/// Publishes what a person made on the task branch, as far as is known of the hub. `failure`: it did not work out, and why.
 pub fn finish_by_hand(session: &Session, name: &TaskName, failure: Option<String>) -> Result<Finished> {
-    session.sync()?;
     let snapshot = session.snapshot()?;
     let task = snapshot.get(name).ok_or_else(|| not_claimed(name))?;
     let claim = own_claim(session, task).ok_or_else(|| not_claimed(name))?;
@@ -60,7 +60,22 @@ pub fn finish_by_hand(session: &Session, name: &TaskName, failure: Option<String
         claim,
     };
     let waiting = finish::record(session, &won, &ending)?;
-    finish::publish(session, &waiting, None)
+    let finished = finish::publish(session, &waiting, None)?;
+    if finished == Finished::Published {
+        unpin(session, name)?;
+    }
+    Ok(finished)
+}
+
+/// Lets the pin of a claim go whose work the hub has.
+fn unpin(session: &Session, name: &TaskName) -> Result<()> {
+    let pin = Layout::by_hand(name);
+    match session.hub.repo.ref_value(&pin) {
+        Some(old) => {
+            Ok(session.hub.repo.change_refs(&[RefChange::new(pin, Some(old), None)], "git dispatch: finished")?)
+        }
+        None => Ok(()),
+    }
 }
 
 /// Says whether this very work was published before: the command was given again.
@@ -87,17 +102,24 @@ pub fn release_by_hand(session: &Session, names: &[TaskName]) -> Result<()> {
         if !answer.is_yes() {
             return Err(HubError::Refused { name: session.hub.layout.claim(&claim.record.task) }.into());
         }
+        unpin(session, &claim.record.task)?;
     }
     Ok(())
 }
 
-/// The newest attempt at the task that this clone began by hand, whatever became of the task since.
+/// The newest attempt at the task that this clone began by hand, whatever became of the task since: in its chain, or, where
+/// that was ended or replaced by others, as it was pinned here.
 fn own_claim(session: &Session, task: &Task) -> Option<Claim> {
-    chain_of(&session.hub.repo, tip_of(task)?).into_iter().find(|claim| {
+    let repo = &session.hub.repo;
+    let chain = tip_of(task).map(|tip| chain_of(repo, tip)).unwrap_or_default();
+    let pinned = repo.ref_value(&Layout::by_hand(task.name())).and_then(|id| read_claim(repo, id).ok());
+    let is_own = |claim: &Claim| {
         claim.record.phase == Phase::Running
             && claim.record.hold == Some(Hold::Hand)
             && session.state.is_own(&claim.record.instance)
-    })
+    };
+    let in_chain = chain.into_iter().find(|claim| is_own(claim));
+    pinned.into_iter().chain(in_chain).filter(is_own).max_by_key(|claim| claim.record.attempts.begun)
 }
 
 /// The tip of the chain in force, or of the one that the seal ended.

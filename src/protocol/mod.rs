@@ -3,6 +3,7 @@
 //! Owns what may be done to a task and in which order it is published. It announces what happens and prints nothing.
 
 pub mod announce;
+pub mod assign;
 pub mod base;
 pub mod branch;
 pub mod cancel;
@@ -17,9 +18,11 @@ pub mod logs;
 pub mod nodes;
 pub mod pause;
 pub mod pick;
+pub mod refusal;
 pub mod release;
 pub mod replace;
 pub mod retry;
+pub mod schedule;
 pub mod seal;
 pub mod session;
 pub mod setup;

@@ -1,48 +1,111 @@
 //! From a snapshot to the pure choice of `task::order`: what this node offers, and what each task asks for.
 
+use std::collections::HashMap;
+
 use crate::config::model::{ExecutorKind, NodeMode};
 use crate::hub::format::spec::FILE;
 use crate::hub::snapshot::{Snapshot, Task};
 use crate::task::order::{Candidate, Offer};
+use crate::task::path::{DEFAULT_ESTIMATE, Step, longest};
 use crate::task::spec::{self, Defaults};
-use crate::task::{Name, Phase, Reason, transition};
+use crate::task::{Name, Phase, Reason, State, TaskName, transition};
 
 use super::session::Session;
 
-/// Describes what this node offers.
-pub fn offer(session: &Session, node: &Name, by_hand: bool) -> Offer {
+/// Describes what a node offers, and what of the fleet the choice depends on.
+pub fn offer(session: &Session, snapshot: &Snapshot, node: &Name, by_hand: bool) -> Offer {
     let settings = session.config.node_settings(node.as_str());
-    let executors = if settings.executors.is_empty() {
-        session.config.executors.keys().cloned().collect()
-    } else {
-        settings.executors.iter().cloned().collect()
-    };
+    let executors = executors(session, node);
+    let nodes = session.hub.node_records().unwrap_or_default();
     Offer {
         node: node.clone(),
         labels: settings.labels.iter().cloned().collect(),
-        executors,
+        executors: executors.into_iter().collect(),
         only_assigned: settings.mode == NodeMode::Push,
         by_hand,
+        fleet: nodes.into_iter().filter(|node| node.record.state != "stopped").map(|node| node.name).collect(),
+        scopes: scopes(snapshot),
+        age_step: session.config.age_step.as_secs(),
     }
 }
 
-/// Describes a task for the choice.
+/// Lists the executors that a node offers.
+pub fn executors(session: &Session, node: &Name) -> Vec<String> {
+    let settings = session.config.node_settings(node.as_str());
+    match settings.executors.is_empty() {
+        true => session.config.executors.keys().cloned().collect(),
+        false => settings.executors,
+    }
+}
+
+/// What is being changed now, and by whom.
+fn scopes(snapshot: &Snapshot) -> Vec<(TaskName, Vec<String>)> {
+    let at_work = |task: &&Task| matches!(task.state(), State::Running | State::Assigned);
+    let tasks = snapshot.tasks.iter().filter(at_work).filter(|task| !task.spec.record.modifies.is_empty());
+    tasks.map(|task| (task.name().clone(), task.spec.record.modifies.clone())).collect()
+}
+
+/// Computes the longest estimated chain of work below each task that has not ended.
+pub fn paths(snapshot: &Snapshot) -> HashMap<&TaskName, u64> {
+    let ended = |task: &&Task| matches!(task.state(), State::Merged | State::Cancelled | State::Completed);
+    let steps: Vec<Step<'_>> = snapshot
+        .tasks
+        .iter()
+        .filter(|task| !ended(task))
+        .map(|task| Step {
+            name: task.name(),
+            minutes: task.spec.record.estimate_minutes.map_or(DEFAULT_ESTIMATE, u64::from),
+            depends_on: &task.spec.record.depends_on,
+        })
+        .collect();
+    longest(&steps)
+}
+
+/// Describes all tasks that may start, or are assigned, for the choice, as if each had something to run.
+pub fn candidates(session: &Session, snapshot: &Snapshot) -> Vec<Candidate> {
+    let paths = paths(snapshot);
+    let open = |task: &&Task| matches!(task.state(), State::Pending | State::Assigned);
+    let tasks = snapshot.tasks.iter().filter(open);
+    tasks
+        .map(|task| Candidate {
+            path: paths.get(task.name()).copied().unwrap_or(0),
+            ..unread(session, snapshot, task)
+        })
+        .collect()
+}
+
+/// Describes one task for the choice; of its path only itself.
 pub fn candidate(session: &Session, snapshot: &Snapshot, task: &Task) -> Candidate {
+    let may_start = matches!(task.state(), crate::task::State::Pending | crate::task::State::Assigned);
+    Candidate { lacks_run: may_start && lacks_run(session, task), ..unread(session, snapshot, task) }
+}
+
+/// Says whether the task's executor would run the spec's own `run` line, and there is none. Only the spec itself says
+/// so: it is read for those few whose turn has come, not for a whole queue.
+pub fn lacks_run(session: &Session, task: &Task) -> bool {
+    let executor = session.config.executor(&executor_of(session, task));
+    executor.is_some_and(|settings| settings.kind == ExecutorKind::Shell)
+        && read_spec(session, task).is_none_or(|spec| spec.run.is_none())
+}
+
+/// Describes a task by its commit's message alone, as if there were something to run.
+pub fn unread(session: &Session, snapshot: &Snapshot, task: &Task) -> Candidate {
     let record = &task.spec.record;
     let executor = executor_of(session, task);
-    let is_shell = session.config.executor(&executor).is_some_and(|settings| settings.kind == ExecutorKind::Shell);
     let assigned = task.claim_in(Phase::Assigned);
-    let may_start = task.state() == crate::task::State::Pending || assigned.is_some();
+    let waited = session.ambient.now().duration_since(task.spec.at).as_secs();
     Candidate {
         name: task.name().clone(),
         position: snapshot.position(task.name()).unwrap_or(usize::MAX),
         state: task.state(),
         assigned_to: assigned.and_then(|claim| claim.record.node.clone()),
         priority: record.priority,
+        waited: u64::try_from(waited).unwrap_or(0),
+        path: record.estimate_minutes.map_or(DEFAULT_ESTIMATE, u64::from),
+        modifies: record.modifies.clone(),
         labels: record.labels.clone(),
         executor,
-        // Only the spec itself says whether there is something to run; it is read for those few that may start.
-        lacks_run: may_start && is_shell && read_spec(session, task).is_none_or(|spec| spec.run.is_none()),
+        lacks_run: false,
         mode: record.mode,
         rests: rests(session, task),
         depends_on: record

@@ -6,6 +6,7 @@
 use super::cancel::fresh;
 use super::claim::write;
 use super::error::{Error, Result};
+use super::refusal::Refusal;
 use super::session::Session;
 use crate::git::ObjectId;
 use crate::hub::format::ClaimRecord;
@@ -21,8 +22,10 @@ pub fn put_in_force(session: &Session, newer: &[(TaskName, ObjectId)]) -> Result
     if newer.is_empty() {
         return Ok(());
     }
+    let mut refusal = Refusal::default();
     for _ in 0..TRIES {
         session.sync()?;
+        refusal.look(session)?;
         let snapshot = session.snapshot()?;
         let mut edits = Vec::new();
         for (name, spec) in newer {
@@ -40,6 +43,7 @@ pub fn put_in_force(session: &Session, newer: &[(TaskName, ObjectId)]) -> Result
             return Ok(());
         }
         session.hub.publish(&edits)?;
+        refusal.tried(edits);
     }
     Err(HubError::Busy { name: session.hub.layout.claim(&newer[0].0), tries: TRIES }.into())
 }

@@ -6,6 +6,7 @@
 use super::cancel::fresh;
 use super::claim::write;
 use super::error::{Error, Result};
+use super::refusal::Refusal;
 use super::seal::finish_half_done;
 use super::session::Session;
 use crate::git::ObjectId;
@@ -72,9 +73,11 @@ fn check(snapshot: &Snapshot, name: &TaskName) -> Result<()> {
 
 /// Retries one task; says whether it had to.
 fn one(session: &Session, name: &TaskName) -> Result<bool> {
+    let mut refusal = Refusal::default();
     for attempt in 0..TRIES {
         if attempt > 0 {
             session.sync()?;
+            refusal.look(session)?;
         }
         let snapshot = session.snapshot()?;
         check(&snapshot, name)?;
@@ -104,6 +107,7 @@ fn one(session: &Session, name: &TaskName) -> Result<bool> {
         if session.hub.publish(&edits)?.first().is_some_and(|answer| answer.is_yes()) {
             return Ok(true);
         }
+        refusal.tried(edits.into_iter().take(1).collect());
     }
     Err(HubError::Busy { name: session.hub.layout.claim(name), tries: TRIES }.into())
 }

@@ -15,6 +15,9 @@ use crate::task::{Phase, TaskName};
 /// How often the seals are written again on notes that moved.
 const TRIES: u32 = 20;
 
+/// How often in a row the hub may answer without taking the seals before that counts as a refusal.
+const REFUSALS: u32 = 4;
+
 /// A task that is to be sealed: its claim says merged or cancelled already.
 #[derive(Debug, Clone)]
 pub struct Ended {
@@ -35,12 +38,18 @@ pub fn seal(session: &Session, ended: &[Ended]) -> Result<()> {
     if ended.is_empty() {
         return Ok(());
     }
+    let mut unmoved = (None, 0);
     for attempt in 0.. {
         session.sync()?;
         let snapshot = session.snapshot()?;
         let open: Vec<&Ended> = ended.iter().filter(|ended| is_open(&snapshot, ended)).collect();
-        if open.is_empty() || write_seals(session, &open)? {
+        if open.is_empty() || write_seals(session, &snapshot, &open)? {
             break;
+        }
+        unmoved =
+            if unmoved.0 == snapshot.sealed_tip { (unmoved.0, unmoved.1 + 1) } else { (snapshot.sealed_tip, 0) };
+        if unmoved.1 == REFUSALS {
+            return Err(HubError::Refused { name: session.hub.layout.sealed() }.into());
         }
         if attempt == TRIES {
             return Err(HubError::Busy { name: session.hub.layout.sealed(), tries: TRIES }.into());
@@ -57,15 +66,16 @@ fn is_open(snapshot: &Snapshot, ended: &Ended) -> bool {
     })
 }
 
-/// Writes the seals and this clone's status lines in one push; says whether the seals got through.
-fn write_seals(session: &Session, open: &[&Ended]) -> Result<bool> {
+/// Writes the seals, leased on those that the look saw, and this clone's status lines in one push; says whether the
+/// seals got through.
+fn write_seals(session: &Session, seen: &Snapshot, open: &[&Ended]) -> Result<bool> {
     let mut additions = Vec::new();
     for ended in open {
         additions.push(Addition::line(ended.claim.record.spec, &seal_line(session, ended)));
     }
     let hub = &session.hub;
     let name = hub.layout.sealed();
-    let Some(seals) = hub.add_to_notes(&name, hub.known(&name), &additions, &session.by, &session.ambient)? else {
+    let Some(seals) = hub.add_to_notes(&name, seen.sealed_tip, &additions, &session.by, &session.ambient)? else {
         return Ok(true);
     };
     let mut edits = vec![seals];
@@ -94,23 +104,51 @@ fn seal_line(session: &Session, ended: &Ended) -> Event {
     seal
 }
 
+/// Prepares the deletion of a chain that still stands on a sealed task: a sealing that died before it, with the branch
+/// that goes with it, or a push that landed late.
+pub fn leftover_edits(session: &Session, task: &crate::hub::snapshot::Task) -> Result<Vec<Edit>> {
+    let Standing::Sealed { seal, leftover: Some(claim) } = &task.standing else {
+        return Ok(Vec::new());
+    };
+    if claim.record.phase == Phase::Merged && seal.claim == Some(claim.id.to_string()) {
+        return deletions(
+            session,
+            &Ended {
+                task: task.name().clone(),
+                claim: claim.clone(),
+                target: None,
+                merge_commit: None,
+                delete_branch: session.config.collect.delete_branches,
+            },
+        );
+    }
+    Ok(vec![Edit::new(session.hub.layout.claim(task.name()), Some(claim.id), None)])
+}
+
 /// Deletes claim refs and task branches, each leased on what was sealed. A branch that moved since stays.
 fn delete_refs(session: &Session, ended: &[Ended]) -> Result<()> {
     let mut edits = Vec::new();
     for ended in ended {
-        edits.push(Edit::new(session.hub.layout.claim(&ended.task), Some(ended.claim.id), None));
-        if let (true, Some(branch), Some(result)) =
-            (ended.delete_branch, &ended.claim.record.branch, ended.claim.result)
-        {
-            let name = Layout::branch_ref(branch);
-            let is_safe = !session.hub.is_embedded() || session.hub.repo.checkout_of(&name)?.is_none();
-            if is_safe && branch.starts_with(session.config.branch_prefix.as_str()) {
-                edits.push(Edit::new(name, Some(result), None));
-            }
-        }
+        edits.extend(deletions(session, ended)?);
     }
     session.hub.publish(&edits)?;
     Ok(())
+}
+
+/// The branch goes first: as long as the claim is there, the next one to meet it tries again.
+fn deletions(session: &Session, ended: &Ended) -> Result<Vec<Edit>> {
+    let mut edits = Vec::new();
+    if let (true, Some(branch), Some(result)) =
+        (ended.delete_branch, &ended.claim.record.branch, ended.claim.result)
+    {
+        let name = Layout::branch_ref(branch);
+        let is_safe = !session.hub.is_embedded() || session.hub.repo.checkout_of(&name)?.is_none();
+        if is_safe && branch.starts_with(session.config.branch_prefix.as_str()) {
+            edits.push(Edit::new(name, Some(result), None));
+        }
+    }
+    edits.push(Edit::new(session.hub.layout.claim(&ended.task), Some(ended.claim.id), None));
+    Ok(edits)
 }
 
 /// Finishes sealings that somebody began and did not end: merged claims whose result is in the target, and cancelled
@@ -118,6 +156,7 @@ fn delete_refs(session: &Session, ended: &[Ended]) -> Result<()> {
 pub fn finish_half_done(session: &Session, snapshot: &Snapshot) -> Result<Vec<TaskName>> {
     let mut ended = Vec::new();
     let mut done = Vec::new();
+    let mut leftovers = Vec::new();
     for task in &snapshot.tasks {
         match &task.standing {
             Standing::Claimed(claim) if claim.record.phase == Phase::Cancelled => {
@@ -145,13 +184,11 @@ pub fn finish_half_done(session: &Session, snapshot: &Snapshot) -> Result<Vec<Ta
                     None => super::collect::put_back(session, claim)?,
                 }
             }
-            Standing::Sealed { leftover: Some(claim), .. } => {
-                let name = session.hub.layout.claim(task.name());
-                session.hub.publish(&[Edit::new(name, Some(claim.id), None)])?;
-            }
+            Standing::Sealed { .. } => leftovers.extend(leftover_edits(session, task)?),
             _ => {}
         }
     }
+    session.hub.publish(&leftovers)?;
     seal(session, &ended)?;
     Ok(done)
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::ambient::Ambient;
 use crate::config::{self, Config, Loaded};
 use crate::exec::Cancel;
+use crate::git::Error as GitError;
 use crate::git::Repo;
 use crate::git::remote::Remote;
 use crate::git::repo::Identity;
@@ -64,7 +65,7 @@ impl Session {
             Some(target) => target.clone(),
             None => default_target(&hub, &state)?,
         };
-        let file = find_file(&hub);
+        let file = find_file(&hub)?;
         let Loaded { config, settings } = load(&hub.repo, ambient, options, file)?;
         if let Some(target) = &config.target {
             hub.target.clone_from(target);
@@ -85,7 +86,12 @@ impl Session {
 
     /// Reads the hub, and refuses one that lost its memory.
     pub fn sync(&self) -> Result<()> {
-        match self.sync_leniently()?.memory_lost {
+        self.sync_with(None)
+    }
+
+    /// Reads the hub, and a branch of it beside the targets that tasks name.
+    pub fn sync_with(&self, branch: Option<&str>) -> Result<()> {
+        match self.sync_all(branch)?.memory_lost {
             Some(detail) => Err(HubError::MemoryLost { detail }.into()),
             None => Ok(()),
         }
@@ -93,13 +99,19 @@ impl Session {
 
     /// Reads the hub; one that lost its memory is only told of.
     pub fn sync_leniently(&self) -> Result<Synced> {
+        self.sync_all(None)
+    }
+
+    fn sync_all(&self, branch: Option<&str>) -> Result<Synced> {
         let known = Snapshot::load(&self.hub)?;
-        let targets = crate::hub::snapshot::live_targets(&self.hub, &known);
+        let mut targets = crate::hub::snapshot::live_targets(&self.hub, &known);
+        targets.extend(branch.map(str::to_owned));
         let synced = self.hub.sync(&self.state, &self.ambient, &targets)?;
         // Targets that were named for the first time by what just came.
         let wanted: Vec<String> = Snapshot::load(&self.hub)?
             .tasks
             .iter()
+            .filter(|task| !matches!(task.standing, crate::hub::snapshot::Standing::Sealed { .. }))
             .filter_map(|task| task.spec.record.target.clone())
             .filter(|target| *target != self.hub.target && !targets.contains(target))
             .collect();
@@ -136,32 +148,40 @@ impl Session {
         self.ambient.state_home().join("git-dispatch").join(format!("{name}-{mark:08x}"))
     }
 
-    /// Resolves a task argument: `<project>/<id>`, or an id or the beginning of one where that is unambiguous.
+    /// Resolves a task argument: `<project>/<id>` or `<id>`, or the beginning of an id where that is unambiguous. An exact
+    /// id comes before those that only begin so, this clone's own project before others.
     pub fn resolve(&self, snapshot: &Snapshot, given: &str) -> Result<TaskName> {
-        let names = || snapshot.tasks.iter().map(crate::hub::snapshot::Task::name);
-        if given.contains('/') {
-            let name = TaskName::parse(given)?;
-            return match snapshot.get(&name) {
-                Some(_) => Ok(name),
-                None => Err(unknown_task(given, names().map(ToString::to_string).collect())),
-            };
-        }
-        let exact: Vec<&TaskName> = names().filter(|name| name.id.as_str() == given).collect();
-        let own = exact.iter().find(|name| name.project == self.project);
-        let found = if exact.is_empty() {
-            names().filter(|name| !given.is_empty() && name.id.as_str().starts_with(given)).collect()
-        } else {
-            exact.clone()
+        let (project, id) = match given.split_once('/') {
+            Some((project, id)) => (Some(project), id),
+            None => (None, given),
         };
-        match (found.as_slice(), own) {
-            ([one], _) => Ok((*one).clone()),
-            (_, Some(own)) => Ok((*own).clone()),
-            ([], _) => Err(unknown_task(given, names().map(|name| name.id.to_string()).collect())),
-            (several, _) => Err(Error::AmbiguousTask {
-                given: given.to_owned(),
-                candidates: several.iter().take(10).map(ToString::to_string).collect(),
-            }),
+        let of_project = |name: &&TaskName| project.is_none_or(|project| name.project.as_str() == project);
+        let names: Vec<&TaskName> =
+            snapshot.tasks.iter().map(crate::hub::snapshot::Task::name).filter(of_project).collect();
+        let is_own = |name: &&TaskName| name.project == self.project;
+        let exact = |name: &&TaskName| name.id.as_str() == id;
+        let begins = |name: &&TaskName| !id.is_empty() && name.id.as_str().starts_with(id);
+        let tiers: [&dyn Fn(&&TaskName) -> bool; 4] =
+            [&|name| exact(name) && is_own(name), &exact, &|name| begins(name) && is_own(name), &begins];
+        for tier in tiers {
+            let found: Vec<&TaskName> = names.iter().copied().filter(tier).collect();
+            match found.as_slice() {
+                [] => {}
+                [one] => return Ok((*one).clone()),
+                several => {
+                    return Err(Error::AmbiguousTask {
+                        given: given.to_owned(),
+                        candidates: several.iter().take(10).map(ToString::to_string).collect(),
+                    });
+                }
+            }
         }
+        let known = snapshot.tasks.iter().map(crate::hub::snapshot::Task::name);
+        if project.is_none() {
+            return Err(unknown_task(given, known.map(|name| name.id.to_string()).collect()));
+        }
+        TaskName::parse(given)?;
+        Err(unknown_task(given, known.map(ToString::to_string).collect()))
     }
 }
 
@@ -218,6 +238,10 @@ fn find_place(repo: &Repo, config: &Config) -> Result<Place> {
             return Err(Error::BadRemote { name, url: url.clone() });
         }
     }
+    let mirror = repo.config_string(&format!("remote.{name}.mirror"));
+    if mirror.is_some_and(|value| !matches!(value.to_lowercase().as_str(), "false" | "no" | "off" | "0" | "")) {
+        return Err(Error::MirrorRemote { name });
+    }
     Ok(Place::Remote(absolute(repo, remote)))
 }
 
@@ -267,14 +291,28 @@ fn default_target(hub: &Hub, state: &LocalState) -> Result<String> {
     }
 }
 
-/// Finds the configuration file: in the checkout, else in the target's tree.
-fn find_file(hub: &Hub) -> Option<(String, String)> {
-    if let Some(work_tree) = hub.repo.work_tree() {
-        let text = std::fs::read_to_string(work_tree.join(CONFIG_FILE)).ok()?;
-        return Some((CONFIG_FILE.to_owned(), text));
+/// Finds the configuration file: in the checkout, else in the target's tree. One that is there and cannot be read is an
+/// error: a fleet that silently falls back to the defaults does something else than was asked for.
+fn find_file(hub: &Hub) -> Result<Option<(String, String)>> {
+    let found = match hub.repo.work_tree() {
+        Some(work_tree) => {
+            let path = work_tree.join(CONFIG_FILE);
+            match std::fs::read(&path) {
+                Ok(bytes) => Some((CONFIG_FILE.to_owned(), bytes)),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+                Err(error) => return Err(GitError::file(path, error).into()),
+            }
+        }
+        None => hub
+            .target_tip(&hub.target)
+            .and_then(|tip| hub.repo.file_in(tip, CONFIG_FILE))
+            .map(|bytes| (format!("{}:{CONFIG_FILE}", hub.target), bytes)),
+    };
+    let Some((name, bytes)) = found else { return Ok(None) };
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Some((name, text))),
+        Err(error) => Err(config::ConfigError::not_utf8(&name, &error).into()),
     }
-    let text = hub.repo.file_in(hub.target_tip(&hub.target)?, CONFIG_FILE)?;
-    Some((format!("{}:{CONFIG_FILE}", hub.target), String::from_utf8_lossy(&text).into_owned()))
 }
 
 /// Names the project of specs that name none: as configured, else after the remote, else after the folder.

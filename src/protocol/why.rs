@@ -4,19 +4,19 @@ use super::pick;
 use super::session::Session;
 use crate::hub::snapshot::{Snapshot, Task};
 use crate::task::State;
-use crate::task::order::Obstacle;
+use crate::task::order::{Obstacle, Offer};
 
 /// A reason, for people and for programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitsFor {
-    /// `task`, `label`, `executor`, `node`, `run`, `assignment`, `time`, `person`, `collect`.
+    /// `task`, `label`, `executor`, `node`, `run`, `assignment`, `time`, `scope`, `person`, `collect`.
     pub kind: &'static str,
     /// What it waits for.
     pub what: String,
 }
 
-/// Tells why a task is not running; empty for one that runs, has ended, or could start on this node now.
-pub fn waits_for(session: &Session, snapshot: &Snapshot, task: &Task) -> Vec<WaitsFor> {
+/// Tells why a task is not running, as far as a node with this offer is concerned; empty for one that runs, has ended, or could start on this node now.
+pub fn waits_for(session: &Session, snapshot: &Snapshot, task: &Task, offer: &Offer) -> Vec<WaitsFor> {
     let reason = |kind, what: String| vec![WaitsFor { kind, what }];
     match task.state() {
         State::Pending | State::Assigned => {}
@@ -40,7 +40,7 @@ pub fn waits_for(session: &Session, snapshot: &Snapshot, task: &Task) -> Vec<Wai
         })
         .collect();
     let ready = crate::task::order::Candidate { depends_on: Vec::new(), ..candidate };
-    if let Some(obstacle) = crate::task::order::obstacle(&ready, &pick::offer(session, &session.node, false)) {
+    if let Some(obstacle) = crate::task::order::obstacle(&ready, offer) {
         reasons.push(of_obstacle(&obstacle));
     }
     reasons
@@ -54,6 +54,7 @@ fn of_obstacle(obstacle: &Obstacle) -> WaitsFor {
             ("run", "a `run` line, which the shell executor needs, or a person who claims it".to_owned())
         }
         Obstacle::OnlyAssigned => ("assignment", "an assignment".to_owned()),
+        Obstacle::Scope { glob, by } => ("scope", format!("{glob}, which is being changed by {by}")),
         Obstacle::Rests(seconds) => ("time", format!("the rest after its last attempt, {seconds} s more")),
         Obstacle::AssignedTo(node) => ("node", format!("{node}, which it is assigned to")),
         Obstacle::WaitsFor { task, .. } => ("task", task.to_string()),

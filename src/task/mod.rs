@@ -5,7 +5,9 @@
 pub mod event;
 pub mod name;
 pub mod order;
+pub mod path;
 pub mod phase;
+pub mod scope;
 pub mod spec;
 pub mod text;
 pub mod transition;

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::phase::State;
-use super::{Name, TaskName};
+use super::{Name, TaskName, scope::may_overlap};
 use crate::task::spec::Mode;
 
 /// What the choice needs to know of one task.
@@ -22,6 +22,12 @@ pub struct Candidate {
     pub assigned_to: Option<String>,
     /// Its priority, 0 first.
     pub priority: u8,
+    /// How long it has waited, in seconds.
+    pub waited: u64,
+    /// The minutes of the longest chain of work that begins with it.
+    pub path: u64,
+    /// Globs of the paths that it means to change.
+    pub modifies: Vec<String>,
     /// The labels that a node must have.
     pub labels: Vec<String>,
     /// The executor that it runs on.
@@ -49,6 +55,12 @@ pub struct Offer {
     pub only_assigned: bool,
     /// Whether it is a person who asks: then a task without anything to run may be claimed.
     pub by_hand: bool,
+    /// The nodes that are up, this one included or not.
+    pub fleet: Vec<String>,
+    /// What is being changed now, and by whom: the scopes of running and assigned tasks.
+    pub scopes: Vec<(TaskName, Vec<String>)>,
+    /// The waiting, in seconds, that makes a task more urgent by one step; 0: none does.
+    pub age_step: u64,
 }
 
 /// Why a task does not start on a node now.
@@ -75,6 +87,13 @@ pub enum Obstacle {
     OnlyAssigned,
     /// It rests after a bad attempt, for so many seconds more.
     Rests(u64),
+    /// What it means to change is being changed.
+    Scope {
+        /// What it means to change.
+        glob: String,
+        /// The task that is at it.
+        by: TaskName,
+    },
 }
 
 impl std::fmt::Display for Obstacle {
@@ -90,6 +109,7 @@ impl std::fmt::Display for Obstacle {
             Self::Executor(name) => write!(f, "needs executor {}", super::text::escaped(name)),
             Self::NothingToRun => write!(f, "has no `run` for the shell executor"),
             Self::OnlyAssigned => write!(f, "runs only by assignment"),
+            Self::Scope { glob, by } => write!(f, "waits: {} is being changed by {by}", super::text::escaped(glob)),
             Self::Rests(seconds) => write!(f, "rests for {seconds} s more after its last attempt"),
         }
     }
@@ -120,14 +140,63 @@ pub fn obstacle(task: &Candidate, offer: &Offer) -> Option<Obstacle> {
     if task.lacks_run && !offer.by_hand {
         return Some(Obstacle::NothingToRun);
     }
-    (task.rests > 0 && !offer.by_hand).then_some(Obstacle::Rests(task.rests))
+    if task.rests > 0 && !offer.by_hand {
+        return Some(Obstacle::Rests(task.rests));
+    }
+    in_the_way(task, offer.scopes.iter().filter(|(by, _)| *by != task.name))
 }
 
-/// Chooses the tasks that may start on the node, best first: by priority, then by place in the queue.
+fn in_the_way<'a>(
+    task: &Candidate,
+    scopes: impl IntoIterator<Item = &'a (TaskName, Vec<String>)>,
+) -> Option<Obstacle> {
+    let (by, _) = scopes.into_iter().find(|(_, scope)| may_overlap(&task.modifies, scope))?;
+    let glob = task.modifies.first().cloned().unwrap_or_default();
+    Some(Obstacle::Scope { glob, by: by.clone() })
+}
+
+/// Chooses the tasks that may start on the node, best first: by priority, one step more urgent for each `age_step` of
+/// waiting, so that nothing starves; then what has most work waiting behind it; among equals first what the node is
+/// given by rendezvous hashing, so that a fleet waking up at once does not race for one task; then by place in the
+/// queue. Of tasks whose scopes overlap only the first is chosen.
 pub fn choose<'a>(tasks: impl IntoIterator<Item = &'a Candidate>, offer: &Offer) -> Vec<&'a Candidate> {
-    let mut chosen: Vec<&Candidate> = tasks.into_iter().filter(|task| obstacle(task, offer).is_none()).collect();
-    chosen.sort_by_key(|task| (task.priority, task.position));
-    chosen
+    let mut able: Vec<&Candidate> = tasks.into_iter().filter(|task| obstacle(task, offer).is_none()).collect();
+    able.sort_by_cached_key(|task| {
+        let foreign = !is_given(task, offer);
+        (urgency(task, offer.age_step), std::cmp::Reverse(task.path), foreign, task.position)
+    });
+    let mut taken: Vec<(TaskName, Vec<String>)> = Vec::new();
+    able.retain(|task| {
+        let free = task.modifies.is_empty() || in_the_way(task, &taken).is_none();
+        if free && !task.modifies.is_empty() {
+            taken.push((task.name.clone(), task.modifies.clone()));
+        }
+        free
+    });
+    able
+}
+
+/// The priority that a task has come to by waiting.
+pub fn urgency(task: &Candidate, age_step: u64) -> u64 {
+    let steps = task.waited.checked_div(age_step).unwrap_or(0);
+    u64::from(task.priority).saturating_sub(steps)
+}
+
+/// Says whether rendezvous hashing gives the task to this node: of all nodes that are up, its mark is the highest.
+fn is_given(task: &Candidate, offer: &Offer) -> bool {
+    let name = task.name.to_string();
+    let own = mark(offer.node.as_str(), &name);
+    offer.fleet.iter().filter(|node| *node != offer.node.as_str()).all(|node| mark(node, &name) < own)
+}
+
+/// A mark of a pair that spreads evenly and is the same on every machine and in every version.
+fn mark(node: &str, task: &str) -> u64 {
+    let bytes = node.bytes().chain([0]).chain(task.bytes());
+    let hash =
+        bytes.fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    // The last bytes alone would decide the low bits: stir them through.
+    let stirred = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    stirred ^ (stirred >> 33)
 }
 
 #[cfg(test)]
@@ -144,6 +213,9 @@ mod tests {
             executors: ["shell".to_owned()].into(),
             only_assigned: false,
             by_hand: false,
+            fleet: vec![],
+            scopes: vec![],
+            age_step: 3600,
         }
     }
 
@@ -154,6 +226,9 @@ mod tests {
             state: State::Pending,
             assigned_to: None,
             priority: 2,
+            waited: 0,
+            path: 30,
+            modifies: vec![],
             labels: vec![],
             executor: "shell".into(),
             lacks_run: false,
@@ -169,6 +244,50 @@ mod tests {
         tasks[2].priority = 0;
         let order: Vec<usize> = choose(&tasks, &offer()).iter().map(|task| task.position).collect();
         assert_eq!(order, [2, 0, 1, 3]);
+    }
+
+    fn order(tasks: &[Candidate], offer: &Offer) -> Vec<usize> {
+        choose(tasks, offer).iter().map(|task| task.position).collect()
+    }
+
+    #[test]
+    fn what_has_waited_long_becomes_urgent() {
+        let mut tasks: Vec<Candidate> = (0..3).map(candidate).collect();
+        tasks[0].priority = 1;
+        tasks[2].waited = 2 * 3600;
+        assert_eq!(order(&tasks, &offer()), [2, 0, 1]);
+    }
+
+    #[test]
+    fn long_chains_start_early() {
+        let mut tasks: Vec<Candidate> = (0..3).map(candidate).collect();
+        tasks[1].path = 90;
+        assert_eq!(order(&tasks, &offer()), [1, 0, 2]);
+    }
+
+    #[test]
+    fn what_touches_the_same_files_does_not_start_together() {
+        let mut tasks: Vec<Candidate> = (0..3).map(candidate).collect();
+        tasks[0].modifies = vec!["src/**".into()];
+        tasks[1].modifies = vec!["src/a.rs".into()];
+        assert_eq!(order(&tasks, &offer()), [0, 2]);
+        let running = ("p/x", "src/b.rs");
+        let busy = Offer { scopes: vec![(TaskName::parse(running.0).unwrap(), vec![running.1.into()])], ..offer() };
+        assert_eq!(order(&tasks, &busy), [1, 2]);
+    }
+
+    #[test]
+    fn a_fleet_that_wakes_at_once_spreads_over_the_queue() {
+        let tasks: Vec<Candidate> = (0..200).map(candidate).collect();
+        let fleet: Vec<String> = (0..16).map(|number| format!("n{number}")).collect();
+        let firsts: std::collections::BTreeSet<usize> = fleet
+            .iter()
+            .map(|name| {
+                let node = Name::new(NameKind::Node, name).unwrap();
+                order(&tasks, &Offer { node, fleet: fleet.clone(), ..offer() })[0]
+            })
+            .collect();
+        assert!(firsts.len() >= 15, "sixteen nodes begin with {} different tasks", firsts.len());
     }
 
     #[test]

@@ -43,16 +43,16 @@ pub fn count(before: Attempts, from: Option<Phase>, to: Phase, reason: Option<Re
     match to {
         // A takeover ends the old attempt as lost and begins the next in one commit.
         Phase::Running if from == Some(Phase::Running) => {
-            after.charged += 1;
-            after.begun += 1;
+            after.charged = after.charged.saturating_add(1);
+            after.begun = after.begun.saturating_add(1);
         }
-        Phase::Running => after.begun += 1,
+        Phase::Running => after.begun = after.begun.saturating_add(1),
         Phase::Failed | Phase::Released if reason == Some(Reason::Retry) => after.charged = 0,
         Phase::Failed | Phase::Released => {
             // Only what is under way, or done and not yet accepted, can end: a release of a release ends nothing.
             let ends = matches!(from, Some(Phase::Running | Phase::Completed));
             if ends && reason.is_some_and(Reason::is_charged) {
-                after.charged += 1;
+                after.charged = after.charged.saturating_add(1);
             }
         }
         _ => {}
@@ -63,7 +63,7 @@ pub fn count(before: Attempts, from: Option<Phase>, to: Phase, reason: Option<Re
 /// Returns what a task becomes when its running attempt is taken away for `reason`: `released`, or `failed` once that
 /// brings the charged attempts to `max_attempts`.
 pub fn taken_away(before: Attempts, reason: Reason, max_attempts: u32) -> Phase {
-    let charged = before.charged + u32::from(reason.is_charged());
+    let charged = before.charged.saturating_add(u32::from(reason.is_charged()));
     if reason.is_charged() && charged >= max_attempts { Phase::Failed } else { Phase::Released }
 }
 

@@ -33,7 +33,7 @@ pub fn task(session: &Session, task: &Task) -> Value {
         "labels": record.labels,
         "depends_on": record.depends_on,
         "modifies": record.modifies,
-        "estimate_seconds": record.estimate_minutes.map(|minutes| minutes * 60),
+        "estimate_seconds": record.estimate_minutes.map(|minutes| u64::from(minutes) * 60),
         "target": target_of(&session.hub, record),
         "attempt": Some(task.attempts().begun).filter(|attempt| *attempt > 0),
         "node": about.node,

@@ -9,8 +9,46 @@
 // The harness.
 mod sandbox; // repositories, environment, running the binary
 mod sandbox_itself; // that the harness does what it says
+mod steps; // what many tests do: queue tasks, see where they stand
 
 mod demo; // a whole day, from an empty folder
 
+// The queue.
+mod enqueue; // specs as they are found, and what is refused
+mod list; // which tasks there are, and where they stand
+mod logs; // what executors wrote
+
+// Working.
+mod claim; // tasks taken by hand
+mod executor; // what an executor gets, and how it is ended
+mod run; // nodes that claim and work at the same time
+mod vandals; // executors that break their clone or plant something in it
+
+// Merging.
+mod checkout; // the checkout follows, or stays and says so
+mod collect; // order, conflicts, seals
+
+// What goes wrong, and what it costs.
+mod counts; // git processes and pushes
+mod crash; // commands that are killed
+mod races; // many at once
+mod regression; // bugs that there were
+mod regression_attack; // bugs found by attacking the protocol
+
 // What is stored.
 mod formats; // yesterday's state loads for ever
+
+// A person's day.
+mod bad_input; // what is refused: names, specs, configuration, surroundings
+mod explain; // every code has a way out
+mod hand; // claim, finish, release; fenced off with the work kept
+mod hubs; // not tests: what they share, so that each holds on both kinds of hub
+mod init; // the annotated file, the node's name, what `git log` shows
+mod outcomes; // two verbs at a barrier: one outcome of the two that may be
+mod replace; // a newer spec; dry runs
+mod retry_cancel; // called off, tried again
+mod settings; // layers, and where a value comes from
+mod show; // everything of one task; how tasks are named; titles that would drive a terminal
+mod status; // what needs a person first; colours
+mod surroundings; // odd repositories, hubs that refuse or are away
+mod wait_log; // following what happens

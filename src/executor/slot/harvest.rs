@@ -4,10 +4,13 @@
 //! Agents delete `.git`, leave locks and half-finished rebases behind, and plant configuration: the result is what
 //! HEAD resolves to, and no setting of theirs is in force while our git commands run in the slot.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 
 use super::{Setup, Slot, remove_all};
 use crate::executor::{Error, Result};
+use crate::git::process::Output;
 use crate::git::refs::RefChange;
 use crate::git::{Git, ObjectId, Repo};
 
@@ -41,20 +44,22 @@ impl Slot {
             &source,
             &spec,
         ];
+        // A start of ours that was killed while it fetched the same may have left its lock.
+        repo.await_lock_of(pin);
         repo.git().with_setting("core.fsync=committed").check(&args)?;
         let result = repo.ref_value(pin).unwrap_or(setup.base);
         Ok(Harvest { result, descends: repo.is_ancestor(setup.base, result) })
     }
 
     /// Saves the work of an attempt that ended with its node; `None` where there is nothing beyond the base.
-    pub fn save(&self, repo: &Repo, setup: &Setup<'_>, message: &str, pin: &str) -> Option<ObjectId> {
-        let harvest = self.harvest(repo, setup, message, pin).ok()?;
+    pub fn save(&self, repo: &Repo, setup: &Setup<'_>, message: &str, pin: &str) -> Result<Option<ObjectId>> {
+        let harvest = self.harvest(repo, setup, message, pin)?;
         if harvest.result == setup.base || !harvest.descends {
             let _ = repo
                 .change_refs(&[RefChange::new(pin, Some(harvest.result), None)], "git dispatch: nothing to keep");
-            return None;
+            return Ok(None);
         }
-        Some(harvest.result)
+        Ok(Some(harvest.result))
     }
 
     /// Takes everything out of force that an executor may have planted in its git folder.
@@ -69,7 +74,9 @@ impl Slot {
             self.git().check(&["reset", "--quiet", "--mixed", &base])?;
             return Ok(());
         }
-        for name in ["hooks", "info", "index.lock", "HEAD.lock", "config.lock", "config.worktree", "commondir"] {
+        for name in
+            ["hooks", "info", "index.lock", "HEAD.lock", "config.lock", "config.worktree", "commondir", "shallow"]
+        {
             remove_all(&git_dir.join(name))?;
         }
         let objects = repo.common_dir().join("objects");
@@ -98,7 +105,7 @@ impl Slot {
             let base = setup.base.to_string();
             git.check(&["update-ref", "--no-deref", "HEAD", &base])?;
         }
-        let status = git.run(&["status", "--porcelain=v1", "-z", "--untracked-files=all"], None)?;
+        let status = self.dissolve_nested(&git)?;
         if status.is_success() && status.stdout.is_empty() {
             return Ok(());
         }
@@ -117,5 +124,25 @@ impl Slot {
             git.check(&["commit", "--quiet", "--no-verify", "--no-gpg-sign", "-m", message])?;
         }
         Ok(())
+    }
+
+    /// Makes plain folders of repositories that the executor made or cloned among its files, and returns the status
+    /// after it: git would record no more of them than a commit id that nobody has, or refuse to add anything at all.
+    fn dissolve_nested(&self, git: &Git) -> Result<Output> {
+        // One may hold another; each round finds the next floor.
+        for _ in 0..16 {
+            let status = git.run(&["status", "--porcelain=v1", "-z", "--untracked-files=all"], None)?;
+            let entries = status.stdout.split(|byte| *byte == 0);
+            // With all files listed singly, an untracked folder can only be a repository.
+            let nested: Vec<_> =
+                entries.filter_map(|entry| entry.strip_prefix(b"?? ")?.strip_suffix(b"/")).collect();
+            if nested.is_empty() || !status.is_success() {
+                return Ok(status);
+            }
+            for folder in nested {
+                remove_all(&self.clone_dir().join(OsStr::from_bytes(folder)).join(".git"))?;
+            }
+        }
+        Ok(git.run(&["status", "--porcelain=v1", "-z", "--untracked-files=all"], None)?)
     }
 }

@@ -19,6 +19,8 @@ pub struct SlotRecord {
     pub base: String,
     /// The task branch.
     pub branch: String,
+    /// Whether an executor was about to be started: before that there is nothing to save, and nothing to end.
+    pub begun: bool,
     /// The process group of the executor, once it is started.
     pub group: Option<u32>,
     /// The start of that group's first process, which tells it from a later one of the same number.
@@ -55,8 +57,10 @@ impl SlotRecord {
         };
         let mut found: Vec<Self> = entries
             .filter_map(|entry| {
-                let bytes = std::fs::read(entry.ok()?.path().join(FILE)).ok()?;
-                serde_json::from_slice(&bytes).ok()
+                let path = entry.ok()?.path();
+                let record: Self = serde_json::from_slice(&std::fs::read(path.join(FILE)).ok()?).ok()?;
+                // One that was moved aside says nothing of the slot that took its place.
+                (path == super::Slot::at(work_dir, record.slot).root()).then_some(record)
             })
             .collect();
         found.sort_by_key(|record| record.slot);

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Trailers, Unreadable, check_version, id};
+use super::{Trailers, Unreadable, branch, check_version, id};
 use crate::git::ObjectId;
 use crate::task::spec::Mode;
 use crate::task::transition::Attempts;
@@ -133,7 +133,7 @@ impl ClaimRecord {
             mode: word(&trailers, "Dispatch-Mode")?.unwrap_or_default(),
             hold: word(&trailers, "Dispatch-Hold")?,
             until: word(&trailers, "Dispatch-Until")?,
-            branch: trailers.get("Dispatch-Branch").map(str::to_owned),
+            branch: branch(&trailers, "Dispatch-Branch")?,
             target_tip: optional_id("Dispatch-Target-Tip")?,
             base: optional_id("Dispatch-Base")?,
             built_on: trailers.all("Dispatch-Built-On").map(built_on).collect::<Result<_, _>>()?,

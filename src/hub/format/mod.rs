@@ -38,6 +38,14 @@ fn id(text: &str, key: &'static str) -> Result<ObjectId, Unreadable> {
     ObjectId::from_hex(text.as_bytes()).map_err(|_| Unreadable::Malformed(key))
 }
 
+/// Reads the name of a branch: it goes into refspecs, where other text would mean something else.
+fn branch(trailers: &Trailers, key: &'static str) -> Result<Option<String>, Unreadable> {
+    match trailers.get(key) {
+        Some(name) if !crate::task::spec::is_branch(name) => Err(Unreadable::Malformed(key)),
+        name => Ok(name.map(str::to_owned)),
+    }
+}
+
 /// Refuses a record of a newer format.
 fn check_version(trailers: &Trailers) -> Result<(), Unreadable> {
     match trailers.get("Dispatch-Format").map(str::parse::<u32>) {

@@ -1,6 +1,6 @@
 //! The spec commit: all that scheduling needs of a spec, in its message (DESIGN.md 2.1).
 
-use super::{Trailers, Unreadable, check_version};
+use super::{Trailers, Unreadable, branch, check_version};
 use crate::task::TaskName;
 use crate::task::spec::{Mode, Spec};
 
@@ -106,7 +106,7 @@ impl SpecRecord {
                 None => Mode::default(),
             },
             estimate_minutes: estimate(&trailers)?,
-            target: trailers.get("Dispatch-Target").map(str::to_owned),
+            target: branch(&trailers, "Dispatch-Target")?,
             repairs: trailers.get("Dispatch-Repairs").map(str::to_owned),
             generation: number(&trailers, "Dispatch-Generation")?,
             task,

@@ -69,23 +69,30 @@ pub(super) fn follow(session: &Session, following: Option<Following>) -> Result<
     Ok(note)
 }
 
-/// Takes up a checkout that a killed collect left behind its branch.
-pub(super) fn resume(session: &Session) -> Result<()> {
+/// Takes up a checkout that a killed collect left behind its branch. Returns it where its push has not landed, and may
+/// yet: git outlives the collect that started it.
+pub(super) fn resume(session: &Session) -> Result<Option<Following>> {
     let Some(following) = session.state.read::<Following>(NOTE)? else {
-        return Ok(());
+        return Ok(None);
+    };
+    let left = (!catch_up(session, Some(&following))?).then_some(following);
+    session.state.remove(NOTE)?;
+    Ok(left)
+}
+
+/// Moves a checkout to what a killed collect published, if it has; says whether it has.
+pub(super) fn catch_up(session: &Session, following: Option<&Following>) -> Result<bool> {
+    let Some((following, (_, new))) = following.and_then(|following| Some((following, following.ids()?))) else {
+        return Ok(false);
     };
     let repo = &session.hub.repo;
-    let published = match following.ids() {
-        Some((_, new)) => {
-            let target = following.branch.trim_start_matches("refs/heads/");
-            session.hub.target_tip(target).is_some_and(|tip| repo.has(new) && repo.is_ancestor(new, tip))
-        }
-        None => false,
-    };
-    if published {
-        move_it(session, &following)?;
+    let target = following.branch.trim_start_matches("refs/heads/");
+    let tip = session.hub.target_tip(target);
+    let is_published = tip.is_some_and(|tip| repo.has(new) && repo.is_ancestor(new, tip));
+    if is_published {
+        move_it(session, following)?;
     }
-    Ok(session.state.remove(NOTE)?)
+    Ok(is_published)
 }
 
 fn move_it(session: &Session, following: &Following) -> Result<Option<String>> {

@@ -78,6 +78,10 @@ pub(super) fn plan(
         let goes_here = options.into.is_some() || target_of(&session.hub, &task.spec.record) == target;
         if wanted && goes_here {
             join(session, snapshot, &mut plan, task, tip)?;
+        } else if wanted {
+            let what =
+                format!("a collect of its own target, `--into {}`", target_of(&session.hub, &task.spec.record));
+            plan.waiting.push(Wait { task: task.name().clone(), what });
         }
     }
     Ok(plan)
@@ -176,7 +180,9 @@ fn merge(session: &Session, plan: &mut Plan, task: &Task, claim: &Claim, result:
     let name = task.name().clone();
     if repo.is_ancestor(result, plan.tip) {
         let merged = merged_claim(session, claim)?;
-        plan.merges.push(Merge { task: name, completed: claim.clone(), merged, commit: None });
+        // A collect that died half-way may have moved the target and not the claim.
+        let commit = super::merge_of(session, plan.tip, claim.id, claim, result);
+        plan.merges.push(Merge { task: name, completed: claim.clone(), merged, commit });
         return Ok(());
     }
     let tree = repo.merge(plan.tip, result)?;

@@ -6,7 +6,7 @@ use crate::task::text;
 const MAX_LEN: usize = 200;
 
 /// Says whether git takes a text as the name of a branch (git-check-ref-format(1)).
-pub(super) fn is_branch(text: &str) -> bool {
+pub fn is_branch(text: &str) -> bool {
     let forbidden = |c: char| c.is_ascii_control() || matches!(c, ' ' | '~' | '^' | ':' | '?' | '*' | '[' | '\\');
     let component = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
     text.chars().count() <= MAX_LEN

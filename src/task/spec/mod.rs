@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 use miette::SourceSpan;
 use serde::Serialize;
 
+pub use branch::is_branch;
 pub use document::MAX_BYTES;
 pub use error::{Source, SpecError, Warning};
 pub use mode::{Mode, UnknownMode};

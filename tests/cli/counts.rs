@@ -1,0 +1,57 @@
+//! What commands cost: git processes and pushes, counted from git's own trace.
+
+use crate::sandbox::Sandbox;
+use crate::steps::{done, enqueue, enqueue_lines};
+
+#[test]
+fn listing_starts_one_git_process_at_most() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let a = sandbox.repo("a");
+    done(&a, &[("one", "echo 1 > 1.txt"), ("two", "false || true")]);
+    a.dispatch(&["collect", "one"]).success();
+    enqueue(&a, &[("three", "")]);
+    for args in [&["list", "--offline"][..], &["list", "--offline", "--json"]] {
+        let (out, trace) = a.traced(args);
+        assert!(trace.processes() <= 1, "{args:?}: {:?}", trace.command_lines());
+        assert_eq!(trace.count("fetch") + trace.count("ls-remote"), 0);
+        assert!(out.success().stdout.contains("p/three"));
+    }
+    let (out, trace) = a.traced(&["list"]);
+    out.success();
+    assert_eq!((trace.count("fetch"), trace.count("push")), (1, 0), "{:?}", trace.command_lines());
+}
+
+#[test]
+fn finishing_is_one_push() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let a = sandbox.repo("a");
+    let pushes = |ids: &[&str]| {
+        enqueue_lines(&a, &ids.iter().map(|id| (*id, "echo $DISPATCH_ID > $DISPATCH_ID.txt")).collect::<Vec<_>>());
+        let (out, trace) = a.traced(&["run"]);
+        out.success();
+        trace.command_lines().iter().filter(|line| line.contains(" push ")).count()
+    };
+    // One to claim, one to finish, for each; and one to say goodbye.
+    assert_eq!(pushes(&["t1"]), 3);
+    assert_eq!(pushes(&["t2", "t3", "t4"]), 7);
+    // Four claimed at once are one push.
+    enqueue_lines(&a, &["u1", "u2", "u3", "u4"].map(|id| (id, "true")));
+    let (out, trace) = a.traced(&["run", "--slots", "4"]);
+    out.success();
+    assert_eq!(trace.count("push"), 1 + 4 + 1, "{:?}", trace.command_lines());
+}
+
+#[test]
+fn collecting_does_not_cost_more_pushes_with_more_tasks() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let a = sandbox.repo("a");
+    let pushes = |ids: &[&str]| {
+        done(&a, &ids.iter().map(|id| (*id, "echo $DISPATCH_ID > $DISPATCH_ID.txt")).collect::<Vec<_>>());
+        let (out, trace) = a.traced(&["collect"]);
+        out.success();
+        trace.count("push")
+    };
+    let one = pushes(&["t1"]);
+    // The target with the claims, the seals, the clean-up.
+    assert_eq!((one, pushes(&["t2", "t3", "t4", "t5", "t6"])), (3, 3));
+}
