@@ -224,10 +224,7 @@ impl<'a> Daemon<'a> {
             }
             Effect::Settle { slot } => self.settle(slot),
             Effect::Reclaim(claims) => self.reclaim(&claims).map(|()| None),
-            Effect::Beat => {
-                self.send_beat();
-                Ok(None)
-            }
+            Effect::Beat => Ok((!self.send_beat()).then_some(Event::Mute)),
             Effect::Tell(said) => {
                 self.announce.happened(&Happened::Note(self.text(said)));
                 Ok(None)
@@ -467,13 +464,14 @@ impl<'a> Daemon<'a> {
         }
     }
 
-    /// A beat that is lost is followed by the next; it decides nothing by itself.
-    fn send_beat(&mut self) {
+    /// A beat that is lost is followed by the next; says whether it got through.
+    fn send_beat(&mut self) -> bool {
         let record = self.record(self.machine.state());
         let session = self.session;
-        if let Ok(edit) = session.hub.beat(&session.node, &record, &[], &session.by, &session.ambient) {
-            let _ = session.hub.publish_unsettled(&[edit]);
-        }
+        let Ok(edit) = session.hub.beat(&session.node, &record, &[], &session.by, &session.ambient) else {
+            return false;
+        };
+        session.hub.publish_unsettled(&[edit]).is_ok_and(|answers| claim::all_yes(&answers))
     }
 
     /// A node told to stop, or with nothing left, stays listed as stopped. One that never began says nothing.
