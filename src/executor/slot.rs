@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Error, Result};
 use crate::exec::{end_group, group_alive, start_time};
+use crate::fail;
 use crate::git::repo::Identity;
 use crate::git::{Git, ObjectId, Repo};
 
@@ -129,6 +130,7 @@ impl Slot {
     pub(super) fn make_git_dir(&self, repo: &Repo, setup: &Setup<'_>, index: Option<&[u8]>) -> Result<()> {
         let git_dir = self.clone_dir().join(".git");
         remove_all(&git_dir)?;
+        fail::point("slot.cleared");
         let failed = |error| Error::slot(&git_dir, error);
         for folder in ["objects/info", "objects/pack", "refs/heads", "refs/tags", "info"] {
             fs::create_dir_all(git_dir.join(folder)).map_err(failed)?;
