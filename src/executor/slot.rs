@@ -185,15 +185,16 @@ pub fn end_orphans(record: &SlotRecord) -> Result<bool> {
     Ok(end_group(group, ORPHAN_GRACE).is_ok())
 }
 
-/// Moves a slot out of the way for good: something lives in it that we may not end.
-pub fn set_aside(folder: &Path) -> Result<()> {
+/// Moves a slot out of the way for good: something lives in it that we may not end, or that cannot be taken out. Returns
+/// where it is now.
+pub fn set_aside(folder: &Path) -> Result<PathBuf> {
     let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let free = (0..)
         .map(|number| folder.with_file_name(format!("aside-{name}-{number}")))
         .find(|path| fs::symlink_metadata(path).is_err());
     match free {
-        Some(aside) => fs::rename(folder, aside).map_err(|error| Error::slot(folder, error)),
-        None => Ok(()),
+        Some(aside) => fs::rename(folder, &aside).map(|()| aside).map_err(|error| Error::slot(folder, error)),
+        None => Ok(folder.to_owned()),
     }
 }
 
