@@ -400,9 +400,12 @@ impl Entry {
             return Ok(Look::Ours);
         }
         let chain = chain_of(&session.hub.repo, tip.id);
-        if chain.iter().any(|claim| {
-            claim.id == self.finish || claim.result == Some(self.result) && claim.record.nonce == self.record.nonce
-        }) {
+        // The same result under the same claim is ours, also where an earlier try that was killed made the commit.
+        let is_same = |claim: &Claim| {
+            let is_child = claim.previous == Some(self.claim) && claim.record.phase == self.record.phase;
+            claim.result == Some(self.result) && (is_child || claim.record.nonce == self.record.nonce)
+        };
+        if chain.iter().any(|claim| claim.id == self.finish || is_same(claim)) {
             return Ok(Look::Landed);
         }
         let since: Vec<&Claim> = chain.iter().take_while(|claim| claim.id != self.claim).collect();
@@ -432,6 +435,14 @@ impl Entry {
         write(session, &record, Some(tip.id), Some(self.result), &files)
     }
 
+    /// Takes the task branch back that went out beside a claim which did not get through: nobody else would.
+    fn drop_branch(&self, session: &Session) {
+        let name = self.record.branch.as_deref().map(Layout::branch_ref);
+        if let Some(name) = name.filter(|_| !session.hub.is_embedded()) {
+            let _ = session.hub.publish_unsettled(&[Edit::new(name, Some(self.result), None)]);
+        }
+    }
+
     /// Keeps fenced work where everybody can look at it, and changes nothing else.
     fn fence(&self, session: &Session, waiting: &Waiting, why: String) -> Result<Finished> {
         let name = session.hub.layout.attempt(&self.task, self.record.attempts.begun, self.node.as_str());
@@ -446,6 +457,7 @@ impl Entry {
             }
         }
         if kept.is_some() {
+            self.drop_branch(session);
             session.hub.take_from_outbox(&session.state, &waiting.claim)?;
         } else {
             // The pin stays, and with it the work.
