@@ -7,6 +7,7 @@ use crate::config::Dur;
 use crate::exit::Exit;
 use crate::hub::snapshot::Task;
 use crate::protocol::claim::{self, Options};
+use crate::protocol::hand::claim_by_hand;
 use crate::protocol::{Error, Session, branch};
 use crate::task::name::NameKind;
 use crate::task::{Hold, Name, Phase, TaskName};
@@ -42,6 +43,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     }
     let _alive = session.state.show_alive().map_err(Error::from)?;
     let progress = Progress::start(&context.ui, "claiming");
+    // Two that claim in one clone, in its worktrees perhaps: what one is about to follow up is no leftover of a crash.
+    let lock = session.state.lock_claims(session.hub.deadline).map_err(Error::from)?;
     session.sync()?;
     let snapshot = session.snapshot()?;
     let tasks = resolve(&session, &snapshot, &args.tasks)?;
@@ -66,18 +69,14 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let mut lost = refused(&session, &snapshot, &open, &options)?;
     let mut claimed = claim::Claimed::default();
     if options.count > 0 {
-        claimed = claim::claim(&session, &snapshot, &options, Some(claim::hand_record(&session)))?;
-    }
-    if let (true, true, Some(task)) = (claimed.won.is_empty(), unfinished.is_empty(), claimed.unmoved.first()) {
-        // Nobody has it: the hub answers, and takes no claim.
-        let name = session.hub.layout.claim(task);
-        return Err(Error::from(crate::hub::Error::Refused { name }).into());
+        claimed = claim_by_hand(&session, &snapshot, &options)?;
     }
     let mut kept = Vec::new();
     for won in claimed.won.iter().chain(&unfinished) {
         kept.extend(branch::create(&session, won)?);
     }
     claimed.won.splice(0..0, unfinished);
+    drop(lock);
     drop(progress);
     for kept in &kept {
         context.ui.note(&format!("the work of an older branch of that name is kept at {kept}"));

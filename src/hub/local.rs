@@ -100,9 +100,18 @@ impl LocalState {
     /// Waits for the lock on the mirror: two fetches of one clone at once would trip over each other's refs, which looks
     /// like a hub that does not answer. After `patience` it goes on without: the lock is a courtesy.
     pub fn lock_mirror(&self, patience: Duration) -> Result<Option<CloneLock>> {
+        self.wait_for_lock_file("mirror.lock", patience)
+    }
+
+    /// Waits for the lock on claiming by hand in this clone, in the same way.
+    pub fn lock_claims(&self, patience: Duration) -> Result<Option<CloneLock>> {
+        self.wait_for_lock_file("claim.lock", patience)
+    }
+
+    fn wait_for_lock_file(&self, name: &str, patience: Duration) -> Result<Option<CloneLock>> {
         let until = Instant::now() + patience;
         loop {
-            let lock = self.try_lock_file("mirror.lock")?;
+            let lock = self.try_lock_file(name)?;
             if lock.is_some() || Instant::now() >= until {
                 return Ok(lock);
             }

@@ -1,9 +1,10 @@
 //! Work by hand: finishing and giving back what a person claimed (CLI.md, `finish` and `release`).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::base::Base;
-use super::claim::Won;
+use super::claim::{Claimed, Options, Won, claim, hand_record};
 use super::error::{Error, Result};
 use super::finish::{self, Ending, Finished};
 use super::release::release;
@@ -13,6 +14,35 @@ use crate::git::refs::RefChange;
 use crate::hub::snapshot::{Claim, Snapshot, Standing, Task, chain_of, read_claim};
 use crate::hub::{Error as HubError, Layout};
 use crate::task::{Hold, Phase, Reason, TaskName};
+
+/// How often in a row the hub may take no claim before that counts as a refusal: a busy lock looks the same.
+const REFUSALS: u32 = 5;
+
+/// Claims for a person. What nobody took is tried again, until the hub has refused it several times in a row; where no task
+/// was named and others were faster, the next ones are tried.
+pub fn claim_by_hand(session: &Session, snapshot: &Snapshot, options: &Options) -> Result<Claimed> {
+    let mut lost: BTreeSet<TaskName> = BTreeSet::new();
+    let mut newer = None;
+    for tries in 1.. {
+        let known = newer.as_ref().unwrap_or(snapshot);
+        let mut claimed = claim(session, known, options, Some(hand_record(session)))?;
+        if let (true, Some(task), REFUSALS) = (claimed.won.is_empty(), claimed.unmoved.first(), tries) {
+            return Err(HubError::Refused { name: session.hub.layout.claim(task) }.into());
+        }
+        let try_again = claimed.won.is_empty()
+            && tries < REFUSALS
+            && (!claimed.unmoved.is_empty() || options.tasks.is_empty() && !claimed.lost.is_empty());
+        lost.extend(std::mem::take(&mut claimed.lost));
+        if try_again {
+            newer = Some(session.snapshot()?);
+            continue;
+        }
+        lost.retain(|task| !claimed.won.iter().any(|won| won.claim.record.task == *task));
+        claimed.lost = lost.into_iter().collect();
+        return Ok(claimed);
+    }
+    Ok(Claimed::default())
+}
 
 /// Publishes what a person made on the task branch, as far as is known of the hub. `failure`: it did not work out, and why.
 pub fn finish_by_hand(session: &Session, name: &TaskName, failure: Option<String>) -> Result<Finished> {

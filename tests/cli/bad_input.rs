@@ -72,15 +72,19 @@ impl Place {
 
     #[track_caller]
     fn refused_env(&self, what: &str, environment: &[(&str, &str)], args: &[&str], code: &str) -> Value {
-        let start = Instant::now();
+        let (start, mut took) = (Instant::now(), Vec::new());
         let out = self.repo.dispatch_env(environment, &[args, &["--json"]].concat());
-        assert!(start.elapsed() < Duration::from_secs(2), "{what:?} took {:?}", start.elapsed());
+        took.push(start.elapsed());
         assert_eq!(out.code, 2, "{what:?}:\n{out}");
         let document = out.json();
         let error = &document["error"];
         assert!(error["code"].as_str().is_some_and(|got| got == code), "{what:?} is not {code}:\n{out}");
         assert!(error["help"].as_str().is_some_and(|help| !help.is_empty()), "{what:?} has no way out:\n{out}");
+        let start = Instant::now();
         let told = self.repo.dispatch_env(environment, args);
+        took.push(start.elapsed());
+        // Of two runs one: a machine may be busy with other things.
+        assert!(took.iter().min() < Some(&Duration::from_secs(2)), "{what:?} took {took:?}");
         let bad = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
         assert!(told.code == 2 && told.stdout.is_empty() && !told.stderr.contains(bad), "{:?}", told.stderr);
         assert!(told.stderr.contains(code), "{told}");

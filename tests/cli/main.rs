@@ -44,6 +44,7 @@ mod formats; // yesterday's state loads for ever
 mod bad_input; // what is refused: names, specs, configuration, surroundings
 mod explain; // every code has a way out
 mod hand; // claim, finish, release; fenced off with the work kept
+mod help; // `-h` of each command
 mod hubs; // not tests: what they share, so that each holds on both kinds of hub
 mod init; // the annotated file, the node's name, what `git log` shows
 mod outcomes; // two verbs at a barrier: one outcome of the two that may be

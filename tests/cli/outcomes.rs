@@ -210,18 +210,53 @@ fn retry_of_a_released_task_against_a_late_finish() {
     );
 }
 
-/// Two who claim the same task by hand: one has it.
+/// Two who claim the same task by hand: one clone has it. In one and the same clone both are told of the one claim that it
+/// holds, as if the command had been given twice.
 #[test]
 fn claim_against_claim() {
     rounds_of(
         |repo, id| enqueue(repo, id, "", "# A task"),
         [&|repo, id| as_json(repo, &["claim", id]), &|repo, id| as_json(repo, &["claim", id])],
-        |_, _, outs, task| {
+        |repo, _, outs, task| {
             let why = told(outs, task);
-            let won = outs.map(|out| out.code == 0);
-            assert!(won[0] != won[1] && outs.iter().all(|out| [0, 3].contains(&out.code)), "{why}");
             assert_eq!((task["state"].as_str(), &task["attempt"]), (Some("running"), &1.into()), "{why}");
+            let won = outs.map(|out| out.code == 0);
+            if repo.path().ends_with("solo") {
+                assert_eq!(won, [true, true], "{why}");
+                let claims = outs.map(|out| out.json()["claimed"][0]["claim"].clone());
+                assert_eq!(claims, [task["claim"].clone(), task["claim"].clone()], "{why}");
+                return "one claim";
+            }
+            assert!(won[0] != won[1] && outs.iter().all(|out| [0, 3].contains(&out.code)), "{why}");
             if won[0] { "the first" } else { "the second" }
+        },
+    );
+}
+
+/// Two who take whatever is next never get the same task, also in one clone.
+#[test]
+fn next_against_next() {
+    rounds_of(
+        |repo, id| {
+            enqueue(repo, id, "", "# A task");
+            enqueue(repo, &format!("{id}-too"), "", "# Another");
+        },
+        [&|repo, _| as_json(repo, &["claim"]), &|repo, _| as_json(repo, &["claim"])],
+        |_, id, outs, task| {
+            let why = told(outs, task);
+            let mut got: Vec<String> = Vec::new();
+            for out in outs {
+                let document = out.json();
+                let tasks = document["claimed"].as_array().unwrap_or_else(|| panic!("{why}"));
+                got.extend(tasks.iter().map(|task| task["id"].as_str().unwrap().to_owned()));
+            }
+            let mut different = got.clone();
+            different.sort();
+            different.dedup();
+            assert_eq!(got.len(), different.len(), "{why}");
+            assert_eq!(got.len(), 2, "there is one for each\n{why}");
+            assert!(got.contains(&id.to_owned()), "{why}");
+            "each one"
         },
     );
 }
