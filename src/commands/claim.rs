@@ -41,7 +41,6 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     if let Some(node) = &args.node {
         session.node = Name::new(NameKind::Node, node).map_err(Error::from)?;
     }
-    let _alive = session.state.show_alive().map_err(Error::from)?;
     let progress = Progress::start(&context.ui, "claiming");
     // Two that claim in one clone, in its worktrees perhaps: what one is about to follow up is no leftover of a crash.
     let lock = session.state.lock_claims(session.hub.deadline).map_err(Error::from)?;
@@ -61,7 +60,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         until: Some(until.map_err(|_| Error::from(crate::git::Error::Interrupted))?),
     };
     // What an interrupted command of this clone won already is this command's too.
-    let unfinished = claim::unfinished(&session, &snapshot, &options);
+    let unfinished = if lock.is_some() { claim::unfinished(&session, &snapshot, &options) } else { Vec::new() };
     let is_held = |task: &TaskName| unfinished.iter().any(|won| won.claim.record.task == *task);
     options.tasks.retain(|task| !is_held(task));
     options.count -= unfinished.len();

@@ -119,25 +119,6 @@ impl LocalState {
         }
     }
 
-    /// Shows to other commands of this clone that this instance is alive, until the guard is dropped or the process ends.
-    pub fn show_alive(&self) -> Result<Alive> {
-        let name = alive_file(&self.instance);
-        let path = self.path(&name);
-        let folder = self.path("alive");
-        std::fs::create_dir_all(&folder).map_err(|error| GitError::file(&folder, error))?;
-        let lock = self.try_lock_file(&name)?;
-        Ok(Alive { path, _lock: lock })
-    }
-
-    /// Says whether an instance of this clone that showed itself is dead: then what it left half-done is anybody's.
-    pub fn is_dead(&self, instance: &str) -> Result<bool> {
-        let name = alive_file(instance);
-        if !self.path(&name).exists() {
-            return Ok(true);
-        }
-        Ok(self.try_lock_file(&name)?.is_some())
-    }
-
     fn try_lock_file(&self, name: &str) -> Result<Option<CloneLock>> {
         let path = self.path(name);
         let failed = |error| Error::from(GitError::file(&path, error));
@@ -148,25 +129,6 @@ impl LocalState {
             Err(TryLockError::Error(error)) => Err(failed(error)),
         }
     }
-}
-
-/// The sign of life of an instance; gone when dropped.
-#[derive(Debug)]
-pub struct Alive {
-    path: PathBuf,
-    _lock: Option<CloneLock>,
-}
-
-impl Drop for Alive {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
-    }
-}
-
-/// An instance is text from a record: only what can be one names a file.
-fn alive_file(instance: &str) -> String {
-    let plain: String = instance.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '.').take(64).collect();
-    format!("alive/{}", plain.replace("..", "."))
 }
 
 /// Writes a file whole: to a temporary one beside it, synced, renamed, and the folder synced.

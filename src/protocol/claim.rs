@@ -166,16 +166,15 @@ pub fn obstacle(
     order::obstacle(&pick::candidate(session, snapshot, task), &offer)
 }
 
-/// Finds the claims by hand that a command of this clone won and was killed before it could follow them up. One that is
-/// still at it keeps what it won: of two commands that claim at the same moment only one has a task, in one clone too.
+/// Finds the claims by hand that a command of this clone won and was killed before it could follow them up. Only for
+/// whoever holds the clone's lock on claiming: then no other command is still at it.
 pub fn unfinished(session: &Session, snapshot: &Snapshot, options: &Options) -> Vec<Won> {
     let held = |task: &Task| {
         let claim = task.claim_in(Phase::Running)?;
         let record = &claim.record;
         let is_ours = record.hold == Some(Hold::Hand)
             && record.node.as_deref() == Some(options.node.as_str())
-            && session.state.is_own(&record.instance)
-            && session.state.is_dead(&record.instance).unwrap_or(false);
+            && session.state.is_own(&record.instance);
         let is_followed_up = session.hub.repo.ref_value(&Layout::by_hand(task.name())) == Some(claim.id);
         let is_wanted = options.tasks.is_empty() || options.tasks.contains(task.name());
         let base = Base {
