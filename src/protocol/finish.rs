@@ -400,13 +400,16 @@ impl Entry {
             return Ok(Look::Ours);
         }
         let chain = chain_of(&session.hub.repo, tip.id);
-        if chain.iter().any(|claim| {
-            claim.id == self.finish || claim.result == Some(self.result) && claim.record.nonce == self.record.nonce
-        }) {
-            return Ok(Look::Landed);
-        }
         let since: Vec<&Claim> = chain.iter().take_while(|claim| claim.id != self.claim).collect();
         let descends = since.len() < chain.len();
+        // An earlier try may have landed as the child of a release: another commit, of the same attempt.
+        let is_ours = |claim: &Claim| {
+            let is_attempt = claim.record.attempts.begun == self.record.attempts.begun;
+            descends && is_attempt && claim.record.phase == Phase::Completed && claim.result == Some(self.result)
+        };
+        if chain.iter().any(|claim| claim.id == self.finish) || since.iter().any(|claim| is_ours(claim)) {
+            return Ok(Look::Landed);
+        }
         let only_released = since
             .iter()
             .all(|claim| claim.record.phase == Phase::Released && claim.record.spec == self.record.spec);
