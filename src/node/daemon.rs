@@ -210,14 +210,7 @@ impl<'a> Daemon<'a> {
     {
         match effect {
             Effect::Sync => self.or_deaf(Self::sync).map(Some),
-            Effect::Look => {
-                // A task that we lost may have gone to a claim of our own that landed late.
-                let look = |daemon: &mut Self| {
-                    daemon.release_late_landings()?;
-                    Ok(Event::Looked(daemon.view()?))
-                };
-                self.or_deaf(look).map(Some)
-            }
+            Effect::Look => self.or_deaf(Self::look).map(Some),
             Effect::Claim(tasks) => self.or_deaf(|daemon| daemon.claim(tasks)).map(Some),
             Effect::Start { slot, claim, .. } => self.start(scope, slot, claim).map(|()| None),
             Effect::Stop { slot } => {
@@ -264,6 +257,12 @@ impl<'a> Daemon<'a> {
         }
         self.release_late_landings()?;
         Ok(Event::Synced(self.view()?))
+    }
+
+    fn look(&mut self) -> Result<Event> {
+        // A task that we lost may have gone to a claim of our own that landed late.
+        self.release_late_landings()?;
+        Ok(Event::Looked(self.view()?))
     }
 
     fn release_late_landings(&self) -> Result<()> {

@@ -106,7 +106,7 @@ pub enum Event {
 pub enum Effect {
     /// Read the hub; answers `Synced` or `Deaf`.
     Sync,
-    /// Look at what is known here; answers `Looked`.
+    /// Look at what is known here; answers `Looked`, or `Deaf` where something was to be mended first.
     Look,
     /// Try to claim these, in one push; answers `Claimed`.
     Claim(Vec<TaskName>),

@@ -400,16 +400,17 @@ impl Entry {
             return Ok(Look::Ours);
         }
         let chain = chain_of(&session.hub.repo, tip.id);
-        // The same result under the same claim is ours, also where an earlier try that was killed made the commit.
-        let is_same = |claim: &Claim| {
-            let is_child = claim.previous == Some(self.claim) && claim.record.phase == self.record.phase;
-            claim.result == Some(self.result) && (is_child || claim.record.nonce == self.record.nonce)
-        };
-        if chain.iter().any(|claim| claim.id == self.finish || is_same(claim)) {
-            return Ok(Look::Landed);
-        }
         let since: Vec<&Claim> = chain.iter().take_while(|claim| claim.id != self.claim).collect();
         let descends = since.len() < chain.len();
+        // An earlier try, perhaps of a process that was killed, may have landed as another commit of the same attempt: as
+        // the child of our claim, or of its release.
+        let is_ours = |claim: &Claim| {
+            let is_attempt = claim.record.attempts.begun == self.record.attempts.begun;
+            descends && is_attempt && claim.record.phase == self.record.phase && claim.result == Some(self.result)
+        };
+        if chain.iter().any(|claim| claim.id == self.finish) || since.iter().any(|claim| is_ours(claim)) {
+            return Ok(Look::Landed);
+        }
         let only_released = since
             .iter()
             .all(|claim| claim.record.phase == Phase::Released && claim.record.spec == self.record.spec);

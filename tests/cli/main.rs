@@ -33,6 +33,7 @@ mod collect; // order, conflicts, seals
 // What goes wrong, and what it costs.
 mod counts; // git processes and pushes
 mod crash; // commands that are killed
+mod late; // answers that never arrive, hubs that are away
 mod races; // many at once
 mod regression; // bugs that there were
 mod regression_attack; // bugs found by attacking the protocol
