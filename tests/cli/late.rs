@@ -19,7 +19,7 @@ fn a_late_result_that_landed_unheard_is_published_and_not_fenced_off() {
     let hook = sandbox.hub().path().join("hooks/post-receive");
     let kill = "#!/bin/sh\nwhile read -r old new ref; do case $ref in refs/dispatch/claims/*)\n\
                 git log -1 --format=%s \"$new\" | grep -q '^completed' && kill -9 $(cat PID);; esac; done\n";
-    fs::write(&hook, kill.replace("PID", &shown(&pid))).unwrap();
+    fs::write(&hook, kill.replace("PID", shown(&pid))).unwrap();
     fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
 
     // It does not look at the hub before it is done.
