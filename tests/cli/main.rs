@@ -3,6 +3,7 @@
 
 #![allow(
     clippy::disallowed_methods,
+    clippy::print_stdout,
     reason = "the harness is the world outside: it starts processes and reads the environment"
 )]
 
