@@ -55,11 +55,10 @@ pub fn recover(session: &Session, announce: &dyn Announce) -> Result<()> {
         give_back(session, claim, work, announce)?;
     }
     // Those that are still ours were given back above, and what was finished was told of when the outbox was settled.
+    let own: Vec<String> =
+        snapshot.tasks.iter().filter_map(|task| Some(own_dead_claim(session, task)?.id.to_string())).collect();
     let is_dealt_with = |record: &SlotRecord| {
-        let is_own = |task: &Task| {
-            own_dead_claim(session, task).is_some_and(|claim| record.claim == claim.id.to_string().as_str())
-        };
-        finished.iter().any(|finished| finished.claim == record.claim) || snapshot.tasks.iter().any(is_own)
+        own.contains(&record.claim) || finished.iter().any(|finished| finished.claim == record.claim)
     };
     for record in records.iter().filter(|record| record.begun && !is_dealt_with(record)) {
         let is_quiet = slot::end_orphans(record).unwrap_or(false);

@@ -62,7 +62,7 @@ fn soak(nodes: usize, tasks: usize, waves: usize, is_long: bool, dice: &mut Dice
     let names: Vec<String> = (0..nodes).map(|number| format!("n{number}")).collect();
     let clones: Vec<&str> = std::iter::once("boss").chain(names.iter().map(String::as_str)).collect();
     // On a busy machine a beat may take long: a live node should be lost rarely, and may be.
-    let (poll, beat) = if is_long { ("2s", "3s") } else { ("200ms", "500ms") };
+    let (poll, beat) = if is_long { ("2s", "3s") } else { ("500ms", "1s") };
     let settings = format!(
         "max_attempts = 50\n[node]\npoll = \"{poll}\"\npoll_max = \"{poll}\"\nheartbeat = \"{beat}\"\nlost_after_beats = 6\n"
     );
