@@ -30,7 +30,7 @@
 //!
 //! | floor | modules | knows |
 //! | --- | --- | --- |
-//! | 0 words | [`ambient`], [`task`] | pure values |
+//! | 0 words | [`ambient`], [`task`], [`fail`] | pure values; where tests make us die |
 //! | 1 tools | [`exec`], [`git`], [`config`] | git, processes, files; not what a task is |
 //! | 2 hub | [`hub`] | tasks ↔ refs and notes |
 //! | 3 protocol | [`executor`], [`protocol`], [`node`] | what may be done to a task, and in which order |
@@ -46,6 +46,7 @@ pub mod config;
 pub mod exec;
 pub mod executor;
 pub mod exit;
+pub mod fail;
 pub mod git;
 pub mod hub;
 pub mod node;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The floors, lowest first; modules side by side do not use each other unless they are listed in order.
 const FLOORS: &[&[&str]] = &[
-    &["ambient", "task"],
+    &["ambient", "task", "fail"],
     &["exec", "git", "config"],
     &["hub"],
     &["executor"],

@@ -5,11 +5,12 @@ use serde_json::json;
 use super::{Context, Outcome, resolve};
 use crate::config::Dur;
 use crate::exit::Exit;
+use crate::hub::snapshot::Task;
 use crate::protocol::claim::{self, Options};
 use crate::protocol::hand::claim_by_hand;
 use crate::protocol::{Error, Session, branch};
 use crate::task::name::NameKind;
-use crate::task::{Hold, Name, TaskName};
+use crate::task::{Hold, Name, Phase, TaskName};
 use crate::ui::{json, progress::Progress};
 
 /// How long a claim by hand holds.
@@ -59,7 +60,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         until: Some(until.map_err(|_| Error::from(crate::git::Error::Interrupted))?),
     };
     // What an interrupted command of this clone won already is this command's too.
-    let unfinished = claim::unfinished(&session, &snapshot, &options);
+    let unfinished = if lock.is_some() { claim::unfinished(&session, &snapshot, &options) } else { Vec::new() };
     let is_held = |task: &TaskName| unfinished.iter().any(|won| won.claim.record.task == *task);
     options.tasks.retain(|task| !is_held(task));
     options.count -= unfinished.len();
@@ -69,13 +70,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     if options.count > 0 {
         claimed = claim_by_hand(&session, &snapshot, &options)?;
     }
-    let has_branch = |won: &claim::Won| {
-        let branch = won.claim.record.branch.as_deref().map(crate::hub::Layout::branch_ref);
-        branch.is_some_and(|branch| session.hub.repo.ref_value(&branch).is_some())
-    };
-    let missing = unfinished.iter().filter(|won| !has_branch(won));
     let mut kept = Vec::new();
-    for won in claimed.won.iter().chain(missing) {
+    for won in claimed.won.iter().chain(&unfinished) {
         kept.extend(branch::create(&session, won)?);
     }
     claimed.won.splice(0..0, unfinished);
@@ -87,6 +83,9 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     lost.extend(claimed.lost.iter().cloned());
     for (task, why) in &claimed.no_base {
         context.ui.warn(&format!("{task} waits: {why}"));
+    }
+    for (task, branch) in lost.iter().filter_map(|task| Some((task, own_branch(&session, snapshot.get(task)?)?))) {
+        context.ui.note(&format!("{task} is claimed in this clone already, on branch {branch}"));
     }
     tell(context, &session, &claimed, &lost)?;
     Ok(if claimed.won.is_empty() { Exit::Nothing } else { Exit::Done })
@@ -116,6 +115,13 @@ fn tell(context: &Context, session: &Session, claimed: &claim::Claimed, lost: &[
         ui.note("nothing to claim");
     }
     Ok(())
+}
+
+/// The branch of a task that this clone holds by hand.
+fn own_branch<'a>(session: &Session, task: &'a Task) -> Option<&'a str> {
+    let record = &task.claim_in(Phase::Running)?.record;
+    let is_own = record.hold == Some(Hold::Hand) && session.state.is_own(&record.instance);
+    record.branch.as_deref().filter(|_| is_own)
 }
 
 /// The named tasks that somebody else has, or that have ended: lost before we came. Any other obstacle of a named task

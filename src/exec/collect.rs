@@ -13,6 +13,7 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use super::cancel::Cancel;
 use super::child::{Ended, Limits, spawn};
+use crate::fail;
 
 /// Runs a command and returns how it ended, its stdout and its stderr. stdin is what is given, or
 /// nothing.
@@ -30,7 +31,9 @@ pub fn collect_output(
     let (stdout, stderr) = (for_output()?, for_output()?);
     let stdin = stdin.map_or_else(|| Ok(Stdio::null()), |bytes| stdin_from(&bytes))?;
     command.stdin(stdin).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
-    let ended = spawn(command)?.wait_leaving_rest(limits, cancel)?;
+    let child = spawn(command)?;
+    fail::point("process.started");
+    let ended = child.wait_leaving_rest(limits, cancel)?;
     Ok((ended, read_all(&stdout)?, read_all(&stderr)?))
 }
 

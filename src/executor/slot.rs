@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Error, Result};
 use crate::exec::{end_group, group_alive, start_time};
+use crate::fail;
 use crate::git::repo::Identity;
 use crate::git::{Git, ObjectId, Repo};
 
@@ -129,6 +130,7 @@ impl Slot {
     pub(super) fn make_git_dir(&self, repo: &Repo, setup: &Setup<'_>, index: Option<&[u8]>) -> Result<()> {
         let git_dir = self.clone_dir().join(".git");
         remove_all(&git_dir)?;
+        fail::point("slot.cleared");
         let failed = |error| Error::slot(&git_dir, error);
         for folder in ["objects/info", "objects/pack", "refs/heads", "refs/tags", "info"] {
             fs::create_dir_all(git_dir.join(folder)).map_err(failed)?;
@@ -183,15 +185,16 @@ pub fn end_orphans(record: &SlotRecord) -> Result<bool> {
     Ok(end_group(group, ORPHAN_GRACE).is_ok())
 }
 
-/// Moves a slot out of the way for good: something lives in it that we may not end.
-pub fn set_aside(folder: &Path) -> Result<()> {
+/// Moves a slot out of the way for good: something lives in it that we may not end, or that cannot be taken out. Returns
+/// where it is now.
+pub fn set_aside(folder: &Path) -> Result<PathBuf> {
     let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let free = (0..)
         .map(|number| folder.with_file_name(format!("aside-{name}-{number}")))
         .find(|path| fs::symlink_metadata(path).is_err());
     match free {
-        Some(aside) => fs::rename(folder, aside).map_err(|error| Error::slot(folder, error)),
-        None => Ok(()),
+        Some(aside) => fs::rename(folder, &aside).map(|()| aside).map_err(|error| Error::slot(folder, error)),
+        None => Ok(folder.to_owned()),
     }
 }
 

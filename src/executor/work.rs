@@ -11,6 +11,7 @@ use super::slot::{Slot, SlotRecord};
 use super::{Error, Result};
 use crate::config::model::{ExecutorSettings, Timeout};
 use crate::exec::{Cancel, Capture, Ended, Limits, spawn, start_time};
+use crate::fail;
 
 /// How much of the output is kept: this much of its beginning and this much of its end.
 const LOG_LIMIT: u64 = 512 * 1024;
@@ -78,16 +79,20 @@ pub fn run(
     let program = command.get_program().to_string_lossy().into_owned();
     record.begun = true;
     record.write(slot).map_err(|error| Error::slot(slot.root(), error))?;
+    fail::point("executor.before");
     let child = match spawn(&mut command) {
         Ok(child) => child,
         Err(error) => return Ok(failed(format!("`{program}` could not be started: {error}"))),
     };
+    fail::point("executor.started");
     record.group = Some(child.id());
     record.started = start_time(child.id());
     record.write(slot).map_err(|error| Error::slot(slot.root(), error))?;
+    fail::point("executor.recorded");
     let (deadline, stall) = limits;
     let limits = Limits { deadline, stall: stall.map(|time| (time, capture.progress())), grace: *settings.grace };
     let ended = child.wait(&limits, cancel).map_err(io)?;
+    fail::point("executor.ended");
     let took = started.elapsed();
     let captured = capture.finish(LOG_WAIT).map_err(io)?;
     Ok(Worked {

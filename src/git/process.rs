@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::error::{Error, Result};
 use crate::exec::cancel::Cancel;
 use crate::exec::{Ended, Limits, collect_output};
+use crate::fail;
 
 /// How long git gets to clean up after a SIGTERM before SIGKILL: a SIGKILL of a push to a path leaves lock files there.
 const GRACE: Duration = Duration::from_secs(5);
@@ -140,8 +141,10 @@ impl Git {
         // Executors and git children are ended by group, so git gets its own: a Ctrl-C at our terminal must not reach
         // a receive-pack on a path hub and leave its locks there.
         let limits = Limits { deadline: Some(self.deadline), stall: None, grace: GRACE };
+        fail::point("git.before");
         let (ended, stdout, stderr) =
             collect_output(&mut command, stdin, &limits, &self.cancel).map_err(Error::NotInstalled)?;
+        fail::point("git.after");
         match ended {
             Ended::Exited(status) => {
                 Ok(Output { code: status.code(), stdout, stderr: String::from_utf8_lossy(&stderr).into_owned() })

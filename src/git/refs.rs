@@ -2,12 +2,22 @@
 //!
 //! There is no `set`: every edit says what it expects to replace.
 
+use std::time::Duration;
+
 use gix::ObjectId;
+use gix::lock::acquire::Fail;
 use gix::refs::transaction::{Change, LogChange, PreviousValue, RefEdit, RefLog};
 use gix::refs::{FullName, Target};
 
 use super::error::{Error, Result};
 use super::repo::Repo;
+use crate::fail;
+
+/// How long a lock on one ref is waited for, as git does.
+const LOCK_WAIT: Fail = Fail::AfterDurationWithBackoff(Duration::from_millis(100));
+
+/// The same for the lock on all packed refs.
+const PACKED_LOCK_WAIT: Fail = Fail::AfterDurationWithBackoff(Duration::from_secs(1));
 
 /// A change of one ref: from what it must be to what it shall be; `None` stands for "no such ref".
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,9 +90,12 @@ impl Repo {
         };
         let mut buffer = gix::date::parse::TimeBuf::default();
         let who = self.gix.committer().and_then(std::result::Result::ok).unwrap_or_else(|| who.to_ref(&mut buffer));
-        self.gix
-            .edit_references_as(edits, Some(who))
-            .map_err(|error| Error::storage("cannot move refs", &error))?;
+        let failed = |error: gix::Error| Error::storage("cannot move refs", &error);
+        fail::point("refs.before");
+        let prepared = self.gix.refs.transaction().prepare(edits, LOCK_WAIT, PACKED_LOCK_WAIT).map_err(failed)?;
+        fail::point("refs.locked");
+        prepared.commit(Some(who)).map_err(failed)?;
+        fail::point("refs.moved");
         Ok(())
     }
 }

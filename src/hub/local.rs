@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::{Error, Result};
 use crate::ambient::Ambient;
+use crate::fail;
 use crate::git::Error as GitError;
 
 /// The folder of this clone's own state.
@@ -84,6 +85,7 @@ impl LocalState {
     /// Removes a record; one that is gone already is no error.
     pub fn remove(&self, name: &str) -> Result<()> {
         let path = self.path(name);
+        fail::point("file.before_removal");
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(GitError::file(path, error).into()),
             _ => Ok(()),
@@ -137,6 +139,7 @@ pub fn persist(path: &Path, content: &[u8], keep_old: bool) -> Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     file.write_all(content).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
+    fail::point("file.written");
     if keep_old {
         match file.persist_noclobber(path) {
             Err(error) if error.error.kind() != std::io::ErrorKind::AlreadyExists => {
@@ -147,6 +150,7 @@ pub fn persist(path: &Path, content: &[u8], keep_old: bool) -> Result<()> {
     } else {
         file.persist(path).map_err(|error| failed(error.error))?;
     }
+    fail::point("file.renamed");
     // Without it the rename itself may be lost with the power.
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
 }

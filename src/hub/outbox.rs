@@ -66,13 +66,13 @@ impl Hub {
 
     /// Removes a record and its pins; what is gone already is no error.
     pub fn take_from_outbox(&self, state: &LocalState, claim: &str) -> Result<()> {
-        state.remove(&file_of(claim))?;
         for name in [Layout::outbox(claim), format!("{}-log", Layout::outbox(claim)), Layout::result(claim)] {
             if let Some(old) = self.repo.ref_value(&name) {
                 self.repo.change_refs(&[RefChange::new(name, Some(old), None)], "git dispatch: published")?;
             }
         }
-        Ok(())
+        // Last: as long as the record is there, the next start takes this up, and nobody else knows of the pins.
+        state.remove(&file_of(claim))
     }
 }
 

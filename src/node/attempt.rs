@@ -9,7 +9,8 @@ use jiff::Timestamp;
 
 use crate::exec::{Cancel, Ended};
 use crate::executor::command::Given;
-use crate::executor::slot::{Setup, Slot, SlotRecord};
+use crate::executor::slot::harvest::Harvest;
+use crate::executor::slot::{self, Setup, Slot, SlotRecord};
 use crate::executor::work::{self, Worked};
 use crate::executor::{Error as ExecutorError, Result as ExecutorResult};
 use crate::git::ObjectId;
@@ -96,9 +97,28 @@ impl<'a> Attempt<'a> {
         record.write(&self.slot).map_err(|error| ExecutorError::slot(self.slot.root(), error))?;
         self.slot.prepare(repo, &self.setup())?;
         let started_at = self.session.ambient.now();
-        let worked = self.work(&mut record, cancel)?;
-        let harvest = self.slot.harvest(repo, &self.setup(), &self.message(), &self.pin())?;
-        Ok(self.judge(started_at, worked, harvest))
+        let done = self.work(&mut record, cancel).and_then(|worked| Ok((worked, self.harvest()?)));
+        match done {
+            Ok((worked, harvest)) => Ok(self.judge(started_at, worked, harvest)),
+            Err(error) if record.begun => Err(self.keep_slot(&error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes the work out of the slot; what failed for the moment only does better a second time.
+    fn harvest(&self) -> ExecutorResult<Harvest> {
+        let repo = &self.session.hub.repo;
+        let harvest = || self.slot.harvest(repo, &self.setup(), &self.message(), &self.pin());
+        harvest().or_else(|_| harvest())
+    }
+
+    /// Moves a slot aside whose work cannot be taken out: the next task would sweep it away.
+    fn keep_slot(&self, error: &ExecutorError) -> ExecutorError {
+        let kept = match slot::set_aside(self.slot.root()) {
+            Ok(folder) => format!("it is kept in {}", folder.display()),
+            Err(error) => error.to_string(),
+        };
+        ExecutorError::Spawn(format!("its work cannot be taken out of the slot: {error}; {kept}"))
     }
 
     fn record(&self) -> SlotRecord {
@@ -152,12 +172,7 @@ impl<'a> Attempt<'a> {
         work::run(&self.slot, record, settings, &given, limits, &env, cancel)
     }
 
-    fn judge(
-        &self,
-        started_at: Timestamp,
-        worked: Worked,
-        harvest: crate::executor::slot::harvest::Harvest,
-    ) -> Outcome {
+    fn judge(&self, started_at: Timestamp, worked: Worked, harvest: Harvest) -> Outcome {
         let kept = (harvest.result != self.won.base.commit && harvest.descends).then_some(harvest.result);
         let (reason, error, exit_code) = match &worked.ended {
             Err(why) => (Some(Reason::Spawn), Some(why.clone()), None),

@@ -3,6 +3,8 @@
 //! One thread a slot waits for its executor; this loop alone speaks to the hub, so that a beat is sent only by the one
 //! who supervises the executors. It decides nothing: what to do next is `machine`'s.
 
+mod beat;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::Scope;
@@ -18,14 +20,13 @@ use crate::executor::slot::{Slot, SlotRecord};
 use crate::git::ObjectId;
 use crate::git::refs::RefChange;
 use crate::hub::local::CloneLock;
-use crate::hub::nodes::NodeRecord;
 use crate::hub::snapshot::read_claim;
 use crate::hub::{Error as HubError, Layout, outbox};
 use crate::protocol::announce::{Announce, Happened};
 use crate::protocol::claim::{self, Won};
 use crate::protocol::finish::{self, Ending, Finished};
 use crate::protocol::release::release;
-use crate::protocol::{Error, Result, Session, pick};
+use crate::protocol::{Error, Result, Session};
 use crate::task::{Hold, Phase, Reason, TaskName};
 
 /// How long a `run` waits for the clone's lock.
@@ -209,11 +210,7 @@ impl<'a> Daemon<'a> {
     {
         match effect {
             Effect::Sync => self.or_deaf(Self::sync).map(Some),
-            Effect::Look => {
-                // A task that we lost may have gone to a claim of our own that landed late.
-                self.release_late_landings()?;
-                Ok(Some(Event::Looked(self.view()?)))
-            }
+            Effect::Look => self.or_deaf(Self::look).map(Some),
             Effect::Claim(tasks) => self.or_deaf(|daemon| daemon.claim(tasks)).map(Some),
             Effect::Start { slot, claim, .. } => self.start(scope, slot, claim).map(|()| None),
             Effect::Stop { slot } => {
@@ -224,10 +221,7 @@ impl<'a> Daemon<'a> {
             }
             Effect::Settle { slot } => self.settle(slot),
             Effect::Reclaim(claims) => self.reclaim(&claims).map(|()| None),
-            Effect::Beat => {
-                self.send_beat();
-                Ok(None)
-            }
+            Effect::Beat => Ok((!self.send_beat()).then_some(Event::Mute)),
             Effect::Tell(said) => {
                 self.announce.happened(&Happened::Note(self.text(said)));
                 Ok(None)
@@ -265,8 +259,14 @@ impl<'a> Daemon<'a> {
         Ok(Event::Synced(self.view()?))
     }
 
+    fn look(&mut self) -> Result<Event> {
+        // A task that we lost may have gone to a claim of our own that landed late.
+        self.release_late_landings()?;
+        Ok(Event::Looked(self.view()?))
+    }
+
     fn release_late_landings(&self) -> Result<()> {
-        recover::release_late_landings(self.session, &self.machine.claims(), self.announce)
+        recover::release_late_landings(self.session, &self.held_claims(), self.announce)
     }
 
     fn is_ending(&self, claim: &str) -> bool {
@@ -406,7 +406,13 @@ impl<'a> Daemon<'a> {
         let record = &won.claim.record;
         let name = self.session.hub.layout.attempt(&record.task, record.attempts.begun, self.session.node.as_str());
         let edit = crate::hub::Edit::new(name.clone(), None, Some(work));
-        Ok(self.session.hub.publish(&[edit])?[0].is_yes().then_some(name))
+        // Where the hub does not take it, the pin stays, and with it the work.
+        let pin = Layout::result(&won.claim.id.to_string());
+        if self.session.hub.publish(&[edit]).is_ok_and(|answers| answers[0].is_yes()) {
+            self.session.hub.unpin_result(&won.claim.id.to_string())?;
+            return Ok(Some(name));
+        }
+        Ok(Some(pin))
     }
 
     fn announce_completed(&self, won: &Won, ending: &Ending) {
@@ -440,47 +446,6 @@ impl<'a> Daemon<'a> {
             }
         }
         Ok(())
-    }
-
-    /// What this node says of itself now; beats are numbered, so that none is like another.
-    fn record(&mut self, state: &str) -> NodeRecord {
-        self.beat += 1;
-        let session = self.session;
-        let settings = session.config.node_settings(session.node.as_str());
-        let held = self.running.values().map(|running| running.won.claim.id).chain(self.won.keys().copied());
-        NodeRecord {
-            v: 1,
-            name: session.node.to_string(),
-            clone: session.state.clone_id.clone(),
-            instance: session.state.instance.clone(),
-            host: session.ambient.host(),
-            slots: self.options.slots as u32,
-            labels: settings.labels,
-            executors: pick::executors(session, &session.node),
-            mode: format!("{:?}", settings.mode).to_lowercase(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            beat_seconds: self.machine.beat_interval().as_secs_f64(),
-            state: state.to_owned(),
-            claims: held.map(|id| id.to_string()).collect(),
-            beat_at: session.ambient.now().to_string(),
-            beat: self.beat,
-        }
-    }
-
-    /// A beat that is lost is followed by the next; it decides nothing by itself.
-    fn send_beat(&mut self) {
-        let record = self.record(self.machine.state());
-        let session = self.session;
-        if let Ok(edit) = session.hub.beat(&session.node, &record, &[], &session.by, &session.ambient) {
-            let _ = session.hub.publish_unsettled(&[edit]);
-        }
-    }
-
-    /// A node told to stop, or with nothing left, stays listed as stopped. One that never began says nothing.
-    fn say_goodbye(&mut self) {
-        if self.has_begun {
-            self.send_beat();
-        }
     }
 
     fn text(&self, said: Said) -> String {

@@ -3,7 +3,7 @@
 //! Pure. Owns the rule that a node is lost when its beat stood still for so many of its own intervals, over at least
 //! three polls in which we could hear. After an outage of the hub nobody is lost: we have only been deaf.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A moment on the observer's own clock: the time since it started.
@@ -22,12 +22,12 @@ pub struct Beat {
 }
 
 /// What has been seen so far.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Liveness {
-    seen: HashMap<String, Seen>,
+    seen: BTreeMap<String, Seen>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Seen {
     mark: String,
     patience: Duration,

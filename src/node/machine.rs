@@ -70,6 +70,8 @@ pub enum Event {
     Looked(View),
     /// The hub did not answer.
     Deaf,
+    /// Our own beat did not get through, so the others' may not have either.
+    Mute,
     /// Claims were tried.
     Claimed {
         /// What was won.
@@ -104,7 +106,7 @@ pub enum Event {
 pub enum Effect {
     /// Read the hub; answers `Synced` or `Deaf`.
     Sync,
-    /// Look at what is known here; answers `Looked`.
+    /// Look at what is known here; answers `Looked`, or `Deaf` where something was to be mended first.
     Look,
     /// Try to claim these, in one push; answers `Claimed`.
     Claim(Vec<TaskName>),
@@ -129,7 +131,7 @@ pub enum Effect {
     },
     /// Take claims of lost nodes back.
     Reclaim(Vec<(TaskName, ObjectId)>),
-    /// Say that the node lives.
+    /// Say that the node lives; answers `Mute` where that does not get through.
     Beat,
     /// Tell people.
     Tell(Said),
@@ -252,7 +254,8 @@ impl Machine {
             Event::Synced(view) => self.synced(now, &view, &mut effects),
             Event::Looked(view) => self.fill(now, &view, &mut effects, false),
             Event::Deaf => self.went_deaf(now, &mut effects),
-            Event::Claimed { won, set_aside, refused } => self.claimed(won, set_aside, refused, &mut effects),
+            Event::Mute => self.liveness.deaf(),
+            Event::Claimed { won, set_aside, refused } => self.claimed(now, won, set_aside, refused, &mut effects),
             Event::Ended { slot } => effects.push(Effect::Settle { slot }),
             Event::Settled { slot, well, took } => self.settled(now, slot, well, took, &mut effects),
             Event::Signal(number) => self.signalled(number, &mut effects),
@@ -291,6 +294,8 @@ impl Machine {
     fn synced(&mut self, now: Moment, view: &View, effects: &mut Vec<Effect>) {
         self.syncing = false;
         self.fleet = view.fleet.max(1);
+        // Of a fleet that shrank the others expect beats sooner: whatever rides on a push states the new interval.
+        self.beat_at = self.beat_at.min(now + self.beat_pause());
         if std::mem::take(&mut self.deaf) {
             effects.push(Effect::Tell(Said::HubBack));
         }
@@ -370,6 +375,7 @@ impl Machine {
 
     fn claimed(
         &mut self,
+        now: Moment,
         won: Vec<(TaskName, ObjectId)>,
         set_aside: Vec<TaskName>,
         refused: bool,
@@ -377,6 +383,12 @@ impl Machine {
     ) {
         self.claiming = false;
         self.refusals = if refused && won.is_empty() { self.refusals + 1 } else { 0 };
+        // A claim has just looked at the hub; and one that refuses everything is not to be hammered.
+        self.poll_pause = match self.refusals {
+            0 => self.settings.poll,
+            _ => self.poll_pause.mul_f64(1.5).min(self.settings.poll_max),
+        };
+        self.poll_at = self.poll_at.max(now + self.poll_pause);
         if self.refusals >= REFUSALS && !self.settings.watch && self.held.is_empty() {
             effects.push(Effect::GiveUp);
             return;
@@ -421,6 +433,8 @@ impl Machine {
     }
 
     fn went_deaf(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        // With both under way it was the sync, and the claim is still to be tried: what it wins must not be left behind.
+        let is_claim_ahead = self.syncing && self.claiming;
         self.syncing = false;
         self.claiming = false;
         self.liveness.deaf();
@@ -429,7 +443,7 @@ impl Machine {
         if !std::mem::replace(&mut self.deaf, true) {
             effects.push(Effect::Tell(Said::HubAway));
         }
-        if self.held.is_empty() && (self.draining || !self.settings.watch) {
+        if self.held.is_empty() && !is_claim_ahead && (self.draining || !self.settings.watch) {
             self.left = true;
             effects.push(Effect::Leave);
         }
@@ -438,7 +452,7 @@ impl Machine {
     fn signalled(&mut self, number: u32, effects: &mut Vec<Effect>) {
         self.draining = true;
         if number == 1 {
-            if self.held.is_empty() {
+            if self.held.is_empty() && !self.claiming {
                 self.left = true;
                 effects.push(Effect::Leave);
             } else {
@@ -454,3 +468,6 @@ impl Machine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

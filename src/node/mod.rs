@@ -6,6 +6,7 @@
 
 pub mod attempt;
 pub mod daemon;
+mod fenced;
 pub mod hint;
 pub mod liveness;
 pub mod machine;

@@ -13,9 +13,16 @@ use crate::protocol::{Result, Session, finish};
 use crate::task::{Hold, Phase, Reason};
 
 use super::attempt::rest_message;
+use super::fenced;
 
 /// Settles what a dead instance of this clone left: the outbox, then its executors, then its claims.
 pub fn recover(session: &Session, announce: &dyn Announce) -> Result<()> {
+    // A ref that nobody moves any more would keep its lock for ever.
+    session.hub.repo.await_locks_below(Layout::local());
+    for prefix in session.hub.layout.mirror_prefixes() {
+        session.hub.repo.await_locks_below(&prefix);
+    }
+    let (finished, _) = outbox::list(&session.state)?;
     finish::flush(session, announce)?;
     let (waiting, _) = outbox::list(&session.state)?;
     let work_dir = session.work_dir();
@@ -46,6 +53,18 @@ pub fn recover(session: &Session, announce: &dyn Announce) -> Result<()> {
             None => None,
         };
         give_back(session, claim, work, announce)?;
+    }
+    // Those that are still ours were given back above, and what was finished was told of when the outbox was settled.
+    let own: Vec<String> =
+        snapshot.tasks.iter().filter_map(|task| Some(own_dead_claim(session, task)?.id.to_string())).collect();
+    let is_dealt_with = |record: &SlotRecord| {
+        own.contains(&record.claim) || finished.iter().any(|finished| finished.claim == record.claim)
+    };
+    for record in records.iter().filter(|record| record.begun && !is_dealt_with(record)) {
+        let is_quiet = slot::end_orphans(record).unwrap_or(false);
+        if is_quiet && !fenced::settle(session, &snapshot, record, announce)? {
+            spoiled.push(record.slot);
+        }
     }
     free_slots(&work_dir, &records, &spoiled)?;
     delete_void(session, &snapshot.tasks)
@@ -80,7 +99,11 @@ fn own_dead_claim<'a>(session: &Session, task: &'a Task) -> Option<&'a Claim> {
 }
 
 /// Takes the work of a dead attempt out of its slot.
-fn save(session: &Session, record: &SlotRecord, task: &Task) -> crate::executor::Result<Option<ObjectId>> {
+pub(super) fn save(
+    session: &Session,
+    record: &SlotRecord,
+    task: &Task,
+) -> crate::executor::Result<Option<ObjectId>> {
     let Ok(base) = ObjectId::from_hex(record.base.as_bytes()) else {
         return Ok(None);
     };
@@ -99,7 +122,8 @@ fn give_back(session: &Session, claim: &Claim, work: Option<ObjectId>, announce:
     // One that crashes its node is charged: it must not take the node down for ever.
     let answer = release(session, claim, Reason::Lost, work, Some("this node stopped while it ran"))?;
     if answer.is_yes() {
-        session.hub.unpin_result(&claim.id.to_string())?;
+        // Killed between pinning a result and recording it, there are pins of an outbox record that never was.
+        session.hub.take_from_outbox(&session.state, &claim.id.to_string())?;
         announce.happened(&Happened::Released { task: claim.record.task.clone(), reason: Reason::Lost });
     }
     Ok(())

@@ -7,7 +7,7 @@ use super::claim::write;
 use super::collect::landed;
 use super::error::{Error, Result};
 use super::refusal::Refusal;
-use super::seal::{Ended, seal};
+use super::seal::{Ended, leftover_edits, seal};
 use super::session::Session;
 use crate::git::ObjectId;
 use crate::hub::format::ClaimRecord;
@@ -35,12 +35,17 @@ pub fn cancel(session: &Session, names: &[TaskName]) -> Result<Cancelled> {
     let mut done = Cancelled::default();
     let mut open: Vec<TaskName> = Vec::new();
     let snapshot = session.snapshot()?;
+    let mut leftovers = Vec::new();
     for name in names {
+        // A cancelling that was interrupted behind its seal.
+        leftovers
+            .extend(snapshot.get(name).map(|task| leftover_edits(session, task)).transpose()?.unwrap_or_default());
         match plan(session, &snapshot, name)? {
             Step::Done => done.already.push(name.clone()),
             Step::Seal(_) | Step::Cancel(_) => open.push(name.clone()),
         }
     }
+    session.hub.publish(&leftovers)?;
     let mut ended: Vec<Ended> = Vec::new();
     let mut refusal = Refusal::default();
     for attempt in 0..TRIES {
@@ -71,11 +76,15 @@ fn round(
     done: &mut Cancelled,
 ) -> Result<(Vec<TaskName>, Vec<Edit>)> {
     let snapshot = session.snapshot()?;
-    let (mut edits, mut claims) = (Vec::new(), Vec::new());
+    let (mut edits, mut claims, mut kept) = (Vec::new(), Vec::new(), Vec::new());
     for name in open {
         match plan(session, &snapshot, name)? {
             Step::Done => done.already.push(name.clone()),
-            Step::Seal(claim) => ended.push(end(name, *claim)),
+            Step::Seal(task) => {
+                let (half_done, work) = take_up(session, task);
+                ended.extend(half_done);
+                kept.extend(work);
+            }
             Step::Cancel(task) => {
                 let claim = cancelled_claim(session, task)?;
                 edits.push(Edit::new(session.hub.layout.claim(name), claim.previous, Some(claim.id)));
@@ -85,7 +94,6 @@ fn round(
     }
     let answers = session.hub.publish(&edits)?;
     let (mut left, mut lost) = (Vec::new(), Vec::new());
-    let mut kept = Vec::new();
     for (((name, claim, work), edit), answer) in claims.into_iter().zip(edits).zip(answers) {
         if answer.is_yes() {
             ended.push(end(&name, claim));
@@ -101,7 +109,7 @@ fn round(
 
 enum Step<'a> {
     Done,
-    Seal(Box<Claim>),
+    Seal(&'a Task),
     Cancel(&'a Task),
 }
 
@@ -113,9 +121,7 @@ fn plan<'a>(session: &Session, snapshot: &'a Snapshot, name: &TaskName) -> Resul
         Standing::Sealed { .. } => Err(too_late("is merged")),
         Standing::Unknown(_) => Err(too_late("has records that cannot be read")),
         Standing::Fresh => Ok(Step::Cancel(task)),
-        Standing::Claimed(claim) if claim.record.phase == Phase::Cancelled => {
-            Ok(Step::Seal(Box::new(claim.clone())))
-        }
+        Standing::Claimed(claim) if claim.record.phase == Phase::Cancelled => Ok(Step::Seal(task)),
         Standing::Claimed(claim) if !is_legal(Some(claim.record.phase), Phase::Cancelled) => {
             Err(too_late("is merged"))
         }
@@ -133,6 +139,17 @@ fn plan<'a>(session: &Session, snapshot: &'a Snapshot, name: &TaskName) -> Resul
 
 fn end(task: &TaskName, claim: Claim) -> Ended {
     Ended { task: task.clone(), claim, target: None, merge_commit: None, delete_branch: true }
+}
+
+/// Takes up a cancelling that was interrupted once the claim said so: what is to be sealed, and the work to be kept.
+pub(super) fn take_up(session: &Session, task: &Task) -> (Option<Ended>, Vec<Edit>) {
+    let Some(claim) = task.claim_in(Phase::Cancelled) else { return (None, Vec::new()) };
+    (Some(ended(session, claim)), work_edits(session, task))
+}
+
+/// What is to be sealed and deleted of a claim that says cancelled: with it the branch that holds the newest work.
+pub(super) fn ended(session: &Session, claim: &Claim) -> Ended {
+    end(&claim.record.task, Claim { result: newest_work(session, claim), ..claim.clone() })
 }
 
 fn cancelled_claim(session: &Session, task: &Task) -> Result<Claim> {

@@ -79,7 +79,7 @@ pub fn claim(
 ) -> Result<Claimed> {
     let mut claimed = Claimed::default();
     let picked = pick_tasks(session, snapshot, options);
-    let mut bids = Vec::new();
+    let mut bids: Vec<Bid> = Vec::new();
     for task in picked {
         if bids.len() == options.count {
             break;
@@ -89,7 +89,8 @@ pub fn claim(
         }
         match base::make(session, snapshot, task)? {
             Ok(base) => {
-                let bid = bid(session, snapshot, task, base, options)?;
+                let branch = branch(session, snapshot, &bids, task, &options.node)?;
+                let bid = bid(session, task, base, branch, options)?;
                 if options.hold == Hold::Hand {
                     super::branch::check(session, &bid.record)?;
                 }
@@ -165,8 +166,8 @@ pub fn obstacle(
     order::obstacle(&pick::candidate(session, snapshot, task), &offer)
 }
 
-/// Finds the claims by hand that an interrupted command of this clone has won and not followed up: of the tasks named,
-/// all that are held here; else those whose branch was never made.
+/// Finds the claims by hand that a command of this clone won and was killed before it could follow them up. Only for
+/// whoever holds the clone's lock on claiming: then no other command is still at it.
 pub fn unfinished(session: &Session, snapshot: &Snapshot, options: &Options) -> Vec<Won> {
     let held = |task: &Task| {
         let claim = task.claim_in(Phase::Running)?;
@@ -174,15 +175,15 @@ pub fn unfinished(session: &Session, snapshot: &Snapshot, options: &Options) -> 
         let is_ours = record.hold == Some(Hold::Hand)
             && record.node.as_deref() == Some(options.node.as_str())
             && session.state.is_own(&record.instance);
-        let branch = Layout::branch_ref(record.branch.as_ref()?);
-        let has_branch = session.hub.repo.ref_value(&branch).is_some();
-        let is_wanted = if options.tasks.is_empty() { !has_branch } else { options.tasks.contains(task.name()) };
+        let is_followed_up = session.hub.repo.ref_value(&Layout::by_hand(task.name())) == Some(claim.id);
+        let is_wanted = options.tasks.is_empty() || options.tasks.contains(task.name());
         let base = Base {
             target_tip: record.target_tip?,
             commit: record.base.filter(|base| session.hub.repo.has(*base))?,
             built_on: record.built_on.clone(),
         };
-        (is_ours && is_wanted).then(|| Won { spec: task.spec.clone(), claim: claim.clone(), base })
+        let is_left = is_ours && is_wanted && !is_followed_up;
+        is_left.then(|| Won { spec: task.spec.clone(), claim: claim.clone(), base })
     };
     snapshot.tasks.iter().filter_map(held).take(options.count).collect()
 }
@@ -194,7 +195,7 @@ fn pick_tasks<'a>(session: &Session, snapshot: &'a Snapshot, options: &Options) 
     order::choose(&candidates, &offer).iter().filter_map(|candidate| snapshot.get(&candidate.name)).collect()
 }
 
-fn bid(session: &Session, snapshot: &Snapshot, task: &Task, base: Base, options: &Options) -> Result<Bid> {
+fn bid(session: &Session, task: &Task, base: Base, branch: String, options: &Options) -> Result<Bid> {
     let before = task.claim();
     let from = before.map(|claim| claim.record.phase);
     debug_assert!(is_legal(from, Phase::Running));
@@ -218,7 +219,7 @@ fn bid(session: &Session, snapshot: &Snapshot, task: &Task, base: Base, options:
         mode,
         hold: Some(options.hold),
         until: options.until,
-        branch: Some(branch(session, snapshot, task, &options.node)?),
+        branch: Some(branch),
         target_tip: Some(base.target_tip),
         base: Some(base.commit),
         built_on: base.built_on.clone(),
@@ -247,13 +248,13 @@ pub fn write(
     })?)
 }
 
-/// Names the task branch; one that another live task holds (`a-b/c` and `a/b-c` meet) gets a mark behind it.
-fn branch(session: &Session, snapshot: &Snapshot, task: &Task, node: &Name) -> Result<String> {
+/// Names the task branch; one that another live task holds, or an earlier one of this batch (`a-b/c` and `a/b-c` meet),
+/// gets a mark behind it.
+fn branch(session: &Session, snapshot: &Snapshot, batch: &[Bid], task: &Task, node: &Name) -> Result<String> {
     let plain = session.hub.layout.task_branch(task.name(), node);
-    let is_taken = snapshot.tasks.iter().any(|other| {
-        other.name() != task.name()
-            && other.claim().is_some_and(|claim| claim.record.branch.as_deref() == Some(plain.as_str()))
-    });
+    let held = |other: &Task| other.claim().is_some_and(|claim| claim.record.branch.as_ref() == Some(&plain));
+    let is_taken = batch.iter().any(|bid| bid.record.branch.as_ref() == Some(&plain))
+        || snapshot.tasks.iter().any(|other| other.name() != task.name() && held(other));
     if is_taken { Ok(format!("{plain}-{}", &session.nonce()?[..4])) } else { Ok(plain) }
 }
 

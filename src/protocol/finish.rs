@@ -400,13 +400,17 @@ impl Entry {
             return Ok(Look::Ours);
         }
         let chain = chain_of(&session.hub.repo, tip.id);
-        if chain.iter().any(|claim| {
-            claim.id == self.finish || claim.result == Some(self.result) && claim.record.nonce == self.record.nonce
-        }) {
-            return Ok(Look::Landed);
-        }
         let since: Vec<&Claim> = chain.iter().take_while(|claim| claim.id != self.claim).collect();
         let descends = since.len() < chain.len();
+        // An earlier try, perhaps of a process that was killed, may have landed as another commit of the same attempt: as
+        // the child of our claim, or of its release.
+        let is_ours = |claim: &Claim| {
+            let is_attempt = claim.record.attempts.begun == self.record.attempts.begun;
+            descends && is_attempt && claim.record.phase == self.record.phase && claim.result == Some(self.result)
+        };
+        if chain.iter().any(|claim| claim.id == self.finish) || since.iter().any(|claim| is_ours(claim)) {
+            return Ok(Look::Landed);
+        }
         let only_released = since
             .iter()
             .all(|claim| claim.record.phase == Phase::Released && claim.record.spec == self.record.spec);
@@ -432,6 +436,14 @@ impl Entry {
         write(session, &record, Some(tip.id), Some(self.result), &files)
     }
 
+    /// Takes the task branch back that went out beside a claim which did not get through: nobody else would.
+    fn drop_branch(&self, session: &Session) {
+        let name = self.record.branch.as_deref().map(Layout::branch_ref);
+        if let Some(name) = name.filter(|_| !session.hub.is_embedded()) {
+            let _ = session.hub.publish_unsettled(&[Edit::new(name, Some(self.result), None)]);
+        }
+    }
+
     /// Keeps fenced work where everybody can look at it, and changes nothing else.
     fn fence(&self, session: &Session, waiting: &Waiting, why: String) -> Result<Finished> {
         let name = session.hub.layout.attempt(&self.task, self.record.attempts.begun, self.node.as_str());
@@ -446,6 +458,7 @@ impl Entry {
             }
         }
         if kept.is_some() {
+            self.drop_branch(session);
             session.hub.take_from_outbox(&session.state, &waiting.claim)?;
         } else {
             // The pin stays, and with it the work.

@@ -122,6 +122,9 @@ pub fn leftover_edits(session: &Session, task: &crate::hub::snapshot::Task) -> R
             },
         );
     }
+    if claim.record.phase == Phase::Cancelled && seal.claim == Some(claim.id.to_string()) {
+        return deletions(session, &super::cancel::ended(session, claim));
+    }
     Ok(vec![Edit::new(session.hub.layout.claim(task.name()), Some(claim.id), None)])
 }
 
@@ -156,17 +159,13 @@ fn deletions(session: &Session, ended: &Ended) -> Result<Vec<Edit>> {
 pub fn finish_half_done(session: &Session, snapshot: &Snapshot) -> Result<Vec<TaskName>> {
     let mut ended = Vec::new();
     let mut done = Vec::new();
-    let mut leftovers = Vec::new();
+    let (mut leftovers, mut kept) = (Vec::new(), Vec::new());
     for task in &snapshot.tasks {
         match &task.standing {
             Standing::Claimed(claim) if claim.record.phase == Phase::Cancelled => {
-                ended.push(Ended {
-                    task: task.name().clone(),
-                    claim: claim.clone(),
-                    target: None,
-                    merge_commit: None,
-                    delete_branch: false,
-                });
+                let (cancelled, work) = super::cancel::take_up(session, task);
+                ended.extend(cancelled);
+                kept.extend(work);
             }
             Standing::Claimed(claim) if claim.record.phase == Phase::Merged => {
                 let target = crate::hub::snapshot::target_of(&session.hub, &task.spec.record);
@@ -189,6 +188,7 @@ pub fn finish_half_done(session: &Session, snapshot: &Snapshot) -> Result<Vec<Ta
         }
     }
     session.hub.publish(&leftovers)?;
+    session.hub.publish(&kept)?;
     seal(session, &ended)?;
     Ok(done)
 }

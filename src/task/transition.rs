@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::phase::{Phase, Reason};
 
 /// How many attempts a chain has begun and how many of them ended charged.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Attempts {
     /// Attempts begun so far; only a move to `running` adds one.
     pub begun: u32,

@@ -3,10 +3,12 @@
 
 #![allow(
     clippy::disallowed_methods,
+    clippy::print_stdout,
     reason = "the harness is the world outside: it starts processes and reads the environment"
 )]
 
 // The harness.
+mod rig; // a quick fleet, and the invariants as one check
 mod sandbox; // repositories, environment, running the binary
 mod sandbox_itself; // that the harness does what it says
 mod steps; // what many tests do: queue tasks, see where they stand
@@ -31,6 +33,7 @@ mod collect; // order, conflicts, seals
 // What goes wrong, and what it costs.
 mod counts; // git processes and pushes
 mod crash; // commands that are killed
+mod late; // answers that never arrive, hubs that are away
 mod races; // many at once
 mod regression; // bugs that there were
 mod regression_attack; // bugs found by attacking the protocol
@@ -53,3 +56,10 @@ mod show; // everything of one task; how tasks are named; titles that would driv
 mod status; // what needs a person first; colours
 mod surroundings; // odd repositories, hubs that refuse or are away
 mod wait_log; // following what happens
+
+// What must survive.
+#[cfg(feature = "failpoints")]
+mod fail_points; // killed at every step
+mod fleet; // nodes that stay: lost, hung, cancelled, drained, without a hub
+mod nth_git; // any git call fails
+mod soak; // many nodes, killed at random

@@ -104,7 +104,11 @@ fn a_claim_that_was_killed_after_its_push_is_finished_by_the_same_command() {
     enqueue(&a, "X", "", "true");
     a.dispatch(&["claim", "X"]).success();
     // As if it had died between the push and the branch.
-    a.git(&["branch", "-q", "-D", "task/p-X-a"]);
+    let die = || {
+        a.git(&["branch", "-q", "-D", "task/p-X-a"]);
+        a.git(&["update-ref", "-d", "refs/dispatch-local/hand/p/X"]);
+    };
+    die();
     let out = a.dispatch(&["claim", "X", "--json"]).success();
     assert_eq!(out.json()["claimed"][0]["id"], "X");
     a.git(&["rev-parse", "--verify", "-q", "task/p-X-a"]);
@@ -112,11 +116,12 @@ fn a_claim_that_was_killed_after_its_push_is_finished_by_the_same_command() {
     a.git(&["checkout", "-q", "task/p-X-a"]);
     a.write("mine.txt", "mine\n");
     let mine = a.commit("Mine");
-    a.dispatch(&["claim", "X"]).success();
+    let again = a.dispatch(&["claim", "X"]).code(3);
+    assert!(again.stderr.contains("is claimed in this clone already, on branch task/p-X-a"), "{again}");
     assert_eq!(a.git(&["rev-parse", "task/p-X-a"]), mine);
     b.dispatch(&["claim", "X"]).code(3);
     a.git(&["checkout", "-q", "main"]);
-    a.git(&["branch", "-q", "-D", "task/p-X-a"]);
+    die();
     a.dispatch(&["claim"]).success();
     a.git(&["rev-parse", "--verify", "-q", "task/p-X-a"]);
 }

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::fail;
+
 /// The file in a slot's folder; beside the clone, so that the executor does not meet it.
 const FILE: &str = "slot.json";
 
@@ -36,12 +38,14 @@ impl SlotRecord {
         std::fs::create_dir_all(slot.root())?;
         let file = tempfile::NamedTempFile::new_in(slot.root())?;
         std::fs::write(file.path(), text)?;
+        fail::point("slot.written");
         file.persist(slot.root().join(FILE)).map_err(|error| error.error)?;
         Ok(())
     }
 
     /// Removes the record: the slot is free.
     pub fn remove(slot: &super::Slot) {
+        fail::point("slot.before_removal");
         let _ = std::fs::remove_file(slot.root().join(FILE));
     }
 

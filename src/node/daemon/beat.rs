@@ -1,0 +1,61 @@
+//! What the node says of itself: its record, which every beat replaces.
+
+use super::Daemon;
+use crate::git::ObjectId;
+use crate::hub::nodes::NodeRecord;
+use crate::hub::outbox;
+use crate::protocol::{claim, pick};
+
+impl Daemon<'_> {
+    /// The claims that this node holds: of what runs, is about to be started, or waits in the outbox for a hub that does
+    /// not take it now.
+    pub(super) fn held_claims(&self) -> Vec<ObjectId> {
+        let (waiting, _) = outbox::list(&self.session.state).unwrap_or_default();
+        let waiting = waiting.into_iter().filter(|waiting| waiting.fenced.is_none());
+        let waiting = waiting.filter_map(|waiting| ObjectId::from_hex(waiting.claim.as_bytes()).ok());
+        let running = self.running.values().map(|running| running.won.claim.id);
+        running.chain(self.won.keys().copied()).chain(waiting).collect()
+    }
+
+    /// What this node says of itself now; beats are numbered, so that none is like another.
+    pub(super) fn record(&mut self, state: &str) -> NodeRecord {
+        self.beat += 1;
+        let session = self.session;
+        let settings = session.config.node_settings(session.node.as_str());
+        let held = self.held_claims().into_iter();
+        NodeRecord {
+            v: 1,
+            name: session.node.to_string(),
+            clone: session.state.clone_id.clone(),
+            instance: session.state.instance.clone(),
+            host: session.ambient.host(),
+            slots: self.options.slots as u32,
+            labels: settings.labels,
+            executors: pick::executors(session, &session.node),
+            mode: format!("{:?}", settings.mode).to_lowercase(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            beat_seconds: self.machine.beat_interval().as_secs_f64(),
+            state: state.to_owned(),
+            claims: held.map(|id| id.to_string()).collect(),
+            beat_at: session.ambient.now().to_string(),
+            beat: self.beat,
+        }
+    }
+
+    /// A beat that is lost is followed by the next; says whether it got through.
+    pub(super) fn send_beat(&mut self) -> bool {
+        let record = self.record(self.machine.state());
+        let session = self.session;
+        let Ok(edit) = session.hub.beat(&session.node, &record, &[], &session.by, &session.ambient) else {
+            return false;
+        };
+        session.hub.publish_unsettled(&[edit]).is_ok_and(|answers| claim::all_yes(&answers))
+    }
+
+    /// A node told to stop, or with nothing left, stays listed as stopped. One that never began says nothing.
+    pub(super) fn say_goodbye(&mut self) {
+        if self.has_begun {
+            self.send_beat();
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Killed at every fail point of each command, the same command again ends well (RELIABILITY.md, "Kill at every step").
+//!
+//! ```sh
+//! cargo test --features failpoints --test cli fail_points -- --nocapture
+//! ```
+//!
+//! The points are not listed anywhere: a first pass writes down which of them a command comes to, and how often.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::rig::{Fleet, PATIENT, quick};
+use crate::sandbox::{Out, race};
+
+/// A command that is killed, with what comes before and after.
+struct Scene {
+    clone: &'static str,
+    args: &'static [&'static str],
+    before: fn(&Fleet),
+    after: fn(&Fleet),
+}
+
+fn ids() -> [String; 2] {
+    ["a".to_owned(), "b".to_owned()]
+}
+
+fn fleet() -> Fleet {
+    Fleet::new(&["boss", "n1"], PATIENT)
+}
+
+fn specs(fleet: &Fleet) {
+    crate::rig::write_specs(&fleet.clone("boss"), &[("a", &quick("a")), ("b", &quick("b"))]);
+}
+
+fn queued(fleet: &Fleet) {
+    specs(fleet);
+    fleet.clone("boss").dispatch(&["enqueue", "tasks"]).success();
+}
+
+fn done(fleet: &Fleet) {
+    queued(fleet);
+    fleet.clone("n1").dispatch(&["run", "--slots", "2"]).success();
+}
+
+/// Claimed by hand, and worked on.
+fn worked_on(fleet: &Fleet) {
+    queued(fleet);
+    let n1 = fleet.clone("n1");
+    n1.dispatch(&["claim", "a"]).success();
+    n1.git(&["checkout", "--quiet", "task/p-a-n1"]);
+    n1.write("a.txt", "a\n");
+    n1.commit("Do a");
+    n1.git(&["checkout", "--quiet", "main"]);
+    n1.dispatch(&["run", "b"]).success();
+}
+
+fn merged(fleet: &Fleet) {
+    fleet.clone("n1").dispatch(&["run"]);
+    fleet.collect_and_check(&ids());
+    assert_eq!((fleet.waiting("n1"), fleet.waiting("boss")), (0, 0));
+}
+
+fn cancelled(fleet: &Fleet) {
+    let tasks = fleet.list();
+    assert!(tasks.values().all(|task| task["state"] == "cancelled"), "{tasks:?}");
+    let left =
+        fleet.sandbox.hub().git(&["for-each-ref", "--format=%(refname)", "refs/dispatch/claims", "refs/heads"]);
+    assert_eq!(left, "refs/heads/main");
+    let kept = fleet.sandbox.hub().git(&["for-each-ref", "--format=%(refname)", "refs/dispatch/attempts"]);
+    assert_eq!(kept.lines().count(), 2, "{kept}");
+    fleet.sound();
+}
+
+/// Runs the command at each of its points, in fresh fleets.
+fn kill_everywhere(scene: &Scene) {
+    let whole = fleet();
+    (scene.before)(&whole);
+    let log = whole.home("points");
+    command(&whole, scene, &[("GIT_DISPATCH_TEST_FAIL_LOG", log.to_str().unwrap())]).success();
+    (scene.after)(&whole);
+    let points: BTreeSet<String> = fs::read_to_string(&log).unwrap().lines().map(str::to_owned).collect();
+    let points: Vec<String> = points.into_iter().collect();
+    let (next, killed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    race(4, |_| {
+        while let Some(point) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let fleet = fleet();
+            (scene.before)(&fleet);
+            let first = command(&fleet, scene, &[("GIT_DISPATCH_TEST_FAIL", point)]);
+            // With two threads at work, a point may be passed less often than the first time.
+            killed.fetch_add(usize::from(first.code == 137), Ordering::Relaxed);
+            let again = command(&fleet, scene, &[]);
+            let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                assert!([0, 3].contains(&again.code));
+                (scene.after)(&fleet);
+            }));
+            assert!(checked.is_ok(), "{:?} killed at {point}:\n{first}\nagain:\n{again}", scene.args);
+        }
+    });
+    let killed = killed.into_inner();
+    println!("{}: killed at {killed} of {} points, each healed by the same command", scene.args[0], points.len());
+    assert!(killed * 10 >= points.len() * 9, "{killed} of {points:?}");
+}
+
+fn command(fleet: &Fleet, scene: &Scene, environment: &[(&str, &str)]) -> Out {
+    fleet.clone(scene.clone).dispatch_env(environment, scene.args)
+}
+
+#[test]
+fn enqueue() {
+    kill_everywhere(&Scene { clone: "boss", args: &["enqueue", "tasks"], before: specs, after: merged });
+}
+
+#[test]
+fn run() {
+    kill_everywhere(&Scene { clone: "n1", args: &["run", "--slots", "2"], before: queued, after: merged });
+}
+
+#[test]
+fn finish_by_hand() {
+    kill_everywhere(&Scene { clone: "n1", args: &["finish", "a"], before: worked_on, after: merged });
+}
+
+#[test]
+fn collect() {
+    let after = |fleet: &Fleet| fleet.check(&ids());
+    kill_everywhere(&Scene { clone: "boss", args: &["collect"], before: done, after });
+}
+
+#[test]
+fn cancel() {
+    kill_everywhere(&Scene { clone: "boss", args: &["cancel", "a", "b"], before: done, after: cancelled });
+}

@@ -1,0 +1,149 @@
+//! Nodes that die, hang, or come back: their tasks go to others, and what they make late counts for nothing.
+
+use std::fs;
+
+use rustix::process::Signal;
+
+use super::{ids, said, until_said};
+use crate::rig::{Fleet, HASTY, PATIENT, gated, quick};
+use crate::sandbox::{PATIENCE, eventually};
+
+/// Says whether a process is there and no zombie.
+fn lives(pid: &str) -> bool {
+    let state = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+    state.rsplit(')').next().is_some_and(|rest| !rest.trim().is_empty() && !rest.starts_with(" Z"))
+}
+
+/// The first attempt waits for ever, and says by which process; any later one works.
+const FIRST_HANGS: &str = "if [ $DISPATCH_ATTEMPT = 1 ]; then echo $$ > $HOME/pid; touch $HOME/a.began; \
+    until [ -e $HOME/never ]; do sleep 0.02; done; fi; echo $DISPATCH_NODE > a.txt";
+
+#[test]
+fn a_killed_node_s_task_goes_to_another_and_the_node_goes_on() {
+    let fleet = Fleet::new(&["boss", "n1", "n2"], HASTY);
+    fleet.enqueue(&[("a", FIRST_HANGS)]);
+    let mut one = fleet.watch("n1");
+    eventually(PATIENCE, || fleet.home("a.began").exists());
+    let two = fleet.watch("n2");
+    one.kill9();
+    fleet.until("a", "completed");
+    assert_eq!(fleet.phases("a"), ["running", "released", "running", "completed"]);
+    assert_eq!((fleet.trailer("a", "Attempt").as_str(), fleet.trailer("a", "Charged").as_str()), ("2", "1"));
+    let orphan = fs::read_to_string(fleet.home("pid")).unwrap();
+    assert!(lives(&orphan), "killed alone, as in a crash: its executor lives on");
+
+    // The dead node comes back: it ends its orphan before its slot is used again, says what became of the task, and works.
+    let again = fleet.watch("n1");
+    eventually(PATIENCE, || !lives(&orphan));
+    until_said(&again, "fenced    p/a: the task is completed by n2, attempt 2");
+    drop(two);
+    fleet.enqueue(&[("a", FIRST_HANGS), ("b", &quick("b"))]);
+    fleet.until("b", "completed");
+    assert!(fleet.tip("b").ends_with("n1"), "{}", fleet.tip("b"));
+    eventually(PATIENCE, || fleet.waiting("n1") == 0);
+    fleet.collect_and_check(&ids(&["a", "b"]));
+    assert_eq!(fleet.sandbox.hub().git(&["show", "main:a.txt"]), "n2");
+}
+
+#[test]
+fn a_node_that_hung_is_fenced_off_and_its_work_is_kept() {
+    let fleet = Fleet::new(&["boss", "n1", "n2"], HASTY);
+    let slow_first = "touch $HOME/a.began; if [ $DISPATCH_ATTEMPT = 1 ]; then \
+        until [ -e $HOME/go ]; do sleep 0.02; done; fi; echo $DISPATCH_NODE > a.txt; touch $HOME/ended.$DISPATCH_NODE";
+    fleet.enqueue(&[("a", slow_first)]);
+    let mut one = fleet.watch("n1");
+    eventually(PATIENCE, || fleet.home("a.began").exists());
+    one.signal(Signal::STOP);
+    let _two = fleet.watch("n2");
+    fleet.until("a", "completed");
+    // Its executor ends while it hangs; then it goes on with a result for a task that is another's.
+    fleet.touch("go");
+    eventually(PATIENCE, || fleet.home("ended.n1").exists());
+    one.signal(Signal::CONT);
+    until_said(&one, "fenced");
+    until_said(&one, "refs/dispatch/attempts/p/a/1-n1");
+    let hub = fleet.sandbox.hub();
+    assert_eq!(hub.git(&["show", "refs/dispatch/attempts/p/a/1-n1:a.txt"]), "n1");
+    assert_eq!(fleet.phases("a").iter().filter(|phase| *phase == "completed").count(), 1);
+    fleet.enqueue(&[("a", slow_first), ("b", &quick("b"))]);
+    fleet.until("b", "completed");
+    assert!(one.is_running());
+    eventually(PATIENCE, || fleet.waiting("n1") == 0);
+    fleet.collect_and_check(&ids(&["a", "b"]));
+    assert_eq!(hub.git(&["show", "main:a.txt"]), "n2");
+}
+
+#[test]
+fn a_task_that_loses_its_node_too_often_fails() {
+    let fleet = Fleet::new(&["boss", "n1"], &format!("max_attempts = 2\n{PATIENT}"));
+    fleet.enqueue(&[("a", &gated("a", "never"))]);
+    for _ in 0..2 {
+        let mut node = fleet.watch("n1");
+        eventually(PATIENCE, || fleet.home("a.began").exists());
+        fs::remove_file(fleet.home("a.began")).unwrap();
+        node.kill9();
+        node.wait(PATIENCE);
+    }
+    let node = fleet.watch("n1");
+    fleet.until("a", "failed");
+    assert_eq!(fleet.phases("a"), ["running", "released", "running", "failed"]);
+    assert_eq!(fleet.trailer("a", "Reason"), "lost");
+    assert_eq!(said(&node, "started"), 0);
+    // A person says: once more, and for the full number of attempts.
+    fleet.clone("boss").dispatch(&["retry", "a"]).success();
+    fleet.touch("never");
+    fleet.until("a", "completed");
+    assert_eq!(fleet.trailer("a", "Attempt"), "3");
+    fleet.collect_and_check(&ids(&["a"]));
+}
+
+#[test]
+fn reap_takes_back_what_it_is_told_to() {
+    let fleet = Fleet::new(&["boss", "n1"], PATIENT);
+    let boss = fleet.clone("boss");
+    fleet.enqueue(&[("a", &gated("a", "never"))]);
+    let mut node = fleet.watch("n1");
+    eventually(PATIENCE, || fleet.home("a.began").exists());
+    // It lives, so there is nothing to take; and what is asked for has to be all of it.
+    assert!(boss.dispatch(&["reap"]).success().stderr.contains("nothing to take back"));
+    for not_meant in [["--older-than", "1h"], ["--node", "n2"]] {
+        let out = boss.dispatch(&[&["reap", "--force"][..], &not_meant].concat()).success();
+        assert!(out.stderr.contains("nothing to take back"), "{out}");
+    }
+    node.kill9();
+    node.wait(PATIENCE);
+    let out = boss.dispatch(&["reap", "--force", "--node", "n1", "--json"]).success();
+    assert_eq!(out.json()["reaped"][0], "p/a");
+    assert_eq!(
+        (fleet.phases("a").join(" "), fleet.trailer("a", "Reason")),
+        ("running released".into(), "lost".into())
+    );
+}
+
+#[test]
+fn reap_listens_before_it_takes() {
+    let fleet = Fleet::new(&["boss", "n1"], HASTY);
+    fleet.enqueue(&[("a", &gated("a", "never"))]);
+    let mut node = fleet.watch("n1");
+    eventually(PATIENCE, || fleet.home("a.began").exists());
+    node.kill9();
+    let out = fleet.clone("boss").dispatch(&["reap"]).success();
+    assert_eq!(out.stdout, "took back p/a\n");
+    fleet.until("a", "released");
+}
+
+/// A ref's lock that a crash left would block the ref for ever, and this node's beats with it.
+#[test]
+fn locks_that_a_crash_left_in_the_clone_are_removed() {
+    let fleet = Fleet::new(&["boss", "n1"], PATIENT);
+    fleet.enqueue(&[("a", &quick("a"))]);
+    fleet.clone("n1").dispatch(&["run"]).success();
+    fleet.enqueue(&[("a", &quick("a")), ("b", &quick("b"))]);
+    for name in ["nodes/n1", "queue", "claims/p/b"] {
+        fleet.clone("n1").write(&format!(".git/refs/dispatch/{name}.lock"), "");
+    }
+    fleet.clone("n1").write(".git/refs/dispatch-local/slots/1.lock", "");
+    fleet.clone("n1").write(".git/refs/dispatch-local/hub/dispatch/queue.lock", "");
+    fleet.clone("n1").dispatch(&["run"]).success();
+    fleet.collect_and_check(&ids(&["a", "b"]));
+}
