@@ -104,6 +104,10 @@ fn tell(context: &Context, session: &Session, claimed: &claim::Claimed, lost: &[
         let branch = won.claim.record.branch.as_deref().unwrap_or_default();
         ui.print(&format!("claimed {} on branch {branch}\n", won.claim.record.task));
     }
+    if let [one] = claimed.won.as_slice() {
+        let (task, branch) = (&one.claim.record.task, one.claim.record.branch.as_deref().unwrap_or_default());
+        ui.note(&format!("`git switch {branch}`, work and commit there, then `git dispatch finish {task}`"));
+    }
     for task in lost {
         ui.note(&format!("lost    {task}"));
     }

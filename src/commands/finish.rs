@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{Context, Outcome};
 use crate::exit::Exit;
+use crate::hub::snapshot::Task;
 use crate::protocol::Error;
 use crate::protocol::finish::Finished;
 use crate::protocol::hand::finish_by_hand;
@@ -44,6 +45,13 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
                 context.ui.document(&json!({"task": task, "state": state, "published": true}));
             } else {
                 context.ui.print(&format!("finished {task}\n"));
+                let after = session.snapshot()?;
+                let unchanged = |task: &Task| task.claim().is_some_and(|claim| claim.result == claim.record.base);
+                if !args.failed && after.get(&task).is_some_and(unchanged) {
+                    context.ui.warn(
+                        "nothing was committed on its branch, so nothing will change; `git dispatch cancel` undoes that",
+                    );
+                }
             }
             Ok(Exit::Done)
         }

@@ -118,6 +118,30 @@ fn work_that_failed_says_so() {
     });
 }
 
+/// What a person is told leads to the end, and tells when nothing was made.
+#[test]
+fn each_step_names_the_next() {
+    on_both(|repo| {
+        enqueue(repo, "one", "", "# One");
+        let told = repo.dispatch(&["claim", "one"]).success().stderr;
+        let commands: Vec<&str> = told.split('`').skip(1).step_by(2).collect();
+        assert_eq!(commands.len(), 2, "{told}");
+        let git = |command: &str| repo.git(&command.split(' ').skip(1).collect::<Vec<_>>());
+        git(commands[0]);
+        git(commands[1]);
+        assert_eq!(state(repo, "one"), "completed");
+        enqueue(repo, "two", "", "# Two");
+        repo.dispatch(&["claim", "two"]).success();
+        let out = repo.dispatch(&["finish", "two"]).success();
+        assert!(out.stderr.contains("nothing was committed"), "{out}");
+        enqueue(repo, "three", "", "# Three");
+        repo.dispatch(&["claim", "three"]).success();
+        repo.git(&["checkout", "--quiet", "main"]);
+        work_on(repo, "three", "x.txt", "x\n");
+        assert_eq!(repo.dispatch(&["finish", "three"]).success().stderr, "");
+    });
+}
+
 #[test]
 fn finishing_twice_is_finishing_once() {
     on_both(|repo| {
