@@ -247,8 +247,9 @@ impl Machine {
         match event {
             Event::Time => {}
             Event::Hint => {
-                // At once, unless we have only just looked: hints come in swarms.
-                let gap = self.settings.poll / 10;
+                // At once, unless we have only just looked: hints come in swarms, and one who is busy could take nothing.
+                let is_busy = self.held.len() >= self.settings.slots;
+                let gap = if is_busy { self.settings.poll } else { self.settings.poll / 10 };
                 self.poll_at = self.poll_at.min(now.max(self.polled_at + gap));
             }
             Event::Synced(view) => self.synced(now, &view, &mut effects),

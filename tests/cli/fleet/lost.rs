@@ -14,6 +14,17 @@ fn lives(pid: &str) -> bool {
     state.rsplit(')').next().is_some_and(|rest| !rest.trim().is_empty() && !rest.starts_with(" Z"))
 }
 
+/// Says whether a slot's record names its executor: a node that is killed in the moment before cannot end it later, and
+/// sets the slot aside instead.
+fn names_its_executor(fleet: &Fleet) -> bool {
+    let nodes = fs::read_dir(fleet.home(".local/state/git-dispatch")).into_iter().flatten().flatten();
+    let records = nodes.filter_map(|node| fs::read_to_string(node.path().join("1/slot.json")).ok());
+    let named = |record: String| {
+        serde_json::from_str::<serde_json::Value>(&record).is_ok_and(|record| record["group"].is_u64())
+    };
+    records.into_iter().any(named)
+}
+
 /// The first attempt waits for ever, and says by which process; any later one works.
 const FIRST_HANGS: &str = "if [ $DISPATCH_ATTEMPT = 1 ]; then echo $$ > $HOME/pid; touch $HOME/a.began; \
     until [ -e $HOME/never ]; do sleep 0.02; done; fi; echo $DISPATCH_NODE > a.txt";
@@ -24,6 +35,7 @@ fn a_killed_node_s_task_goes_to_another_and_the_node_goes_on() {
     fleet.enqueue(&[("a", FIRST_HANGS)]);
     let mut one = fleet.watch("n1");
     eventually(PATIENCE, || fleet.home("a.began").exists());
+    eventually(PATIENCE, || names_its_executor(&fleet));
     let two = fleet.watch("n2");
     one.kill9();
     fleet.until("a", "completed");
