@@ -1,6 +1,7 @@
 //! A hub that goes away and comes back, for nodes at work.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use super::{ids, said, until_said};
 use crate::rig::{Fleet, HASTY, gated, quick};
@@ -8,12 +9,13 @@ use crate::sandbox::{PATIENCE, eventually};
 
 #[test]
 fn while_the_hub_is_away_results_wait_and_nobody_is_lost() {
-    let fleet = Fleet::new(&["boss", "n1", "n2"], &HASTY.replace("lost_after_beats = 4", "lost_after_beats = 40"));
+    let fleet = Fleet::new(&["boss", "n1", "n2"], &HASTY.replace("lost_after_beats = 4", "lost_after_beats = 25"));
     fleet.enqueue(&[("a", &gated("a", "go")), ("b", &gated("b", "go"))]);
     let (mut one, mut two) = (fleet.watch("n1"), fleet.watch("n2"));
     eventually(PATIENCE, || fleet.home("a.began").exists() && fleet.home("b.began").exists());
     let (hub, away) = (fleet.sandbox.root().join("hub.git"), fleet.sandbox.root().join("away"));
     fs::rename(&hub, &away).unwrap();
+    let since = Instant::now();
     until_said(&one, "the hub does not answer");
     until_said(&two, "the hub does not answer");
     fleet.touch("go");
@@ -22,6 +24,8 @@ fn while_the_hub_is_away_results_wait_and_nobody_is_lost() {
     assert!(fleet.waiting("n1") > 0 && fleet.waiting("n2") > 0);
     let shown = fleet.clone("n1").dispatch(&["outbox", "--json"]).success().json();
     assert_eq!(shown["outbox"].as_array().map(Vec::len), Some(1));
+    // Longer than a node may be silent by its own stated time, five seconds.
+    eventually(PATIENCE, || since.elapsed() > Duration::from_secs(6));
     assert!(one.is_running() && two.is_running());
     fs::rename(&away, &hub).unwrap();
     until_said(&one, "the hub answers again");
