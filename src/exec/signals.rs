@@ -31,7 +31,14 @@ pub struct Signals {
 
 struct Shared {
     number: AtomicI32,
-    listeners: Mutex<Vec<Listener>>,
+    told: Mutex<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    /// Which signal came last, from 1; 0 before the first.
+    nth: u32,
+    listeners: Vec<Listener>,
 }
 
 type Listener = Box<dyn Fn(u32, i32) + Send>;
@@ -43,7 +50,7 @@ impl Signals {
         let signals = Signals {
             first: Cancel::new(),
             second: Cancel::new(),
-            shared: Arc::new(Shared { number: AtomicI32::new(0), listeners: Mutex::default() }),
+            shared: Arc::new(Shared { number: AtomicI32::new(0), told: Mutex::default() }),
         };
         let told = signals.clone();
         thread::Builder::new().name("signals".into()).spawn(move || {
@@ -58,9 +65,14 @@ impl Signals {
     }
 
     /// Has `listener` called, on the signals' own thread, with 1 for the first signal, 2 for the
-    /// second and so on, and with the signal's number. Signals that came before are not repeated.
+    /// second and so on, and with the signal's number. Where signals came already, it is called
+    /// at once with the last of them: whoever was told to stop while starting must hear of it.
     pub fn on_signal(&self, listener: impl Fn(u32, i32) + Send + 'static) {
-        self.shared.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(listener));
+        let mut told = self.shared.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(number) = self.number().filter(|_| told.nth > 0) {
+            listener(told.nth, number);
+        }
+        told.listeners.push(Box::new(listener));
     }
 
     /// Returns the number of the signal that came last, if any.
@@ -80,9 +92,9 @@ impl Signals {
         if nth > 1 {
             self.second.raise();
         }
-        for listener in self.shared.listeners.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            listener(nth, number);
-        }
+        let mut told = self.shared.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.nth = nth;
+        told.listeners.iter().for_each(|listener| listener(nth, number));
     }
 }
 
@@ -137,5 +149,8 @@ mod tests {
         assert_eq!(tells.recv_timeout(Duration::from_secs(20)), Ok((1, SIGTERM)));
         assert!(signals.first.is_raised() && !signals.second.is_raised());
         assert_eq!((signals.number(), signals.exit_code()), (Some(15), Some(143)));
+        let (late, hears) = mpsc::channel();
+        signals.on_signal(move |nth, number| late.send((nth, number)).unwrap());
+        assert_eq!(hears.try_recv(), Ok((1, SIGTERM)), "a listener that comes late");
     }
 }
