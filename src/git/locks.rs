@@ -1,11 +1,16 @@
 //! Lock files of refs: waiting for those of others, and removing what a killed process left.
 //!
 //! git and gix hold a lock file for the moment of a write. A process that is killed in that moment leaves it, and the
-//! ref could never be written again: after a while it is taken for what it is.
+//! ref could never be written again: after a while it is taken for what it is. Git itself we start in a process group of
+//! its own, so it ends its writes even when we are killed; of our own writes we keep a mark while they last.
 
-use std::fs;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
+
+use tempfile::NamedTempFile;
 
 use super::refs::RefChange;
 use super::repo::Repo;
@@ -15,6 +20,9 @@ const STALE: Duration = Duration::from_secs(5);
 
 /// The same for lock files that commands of the user's may hold, too.
 const STALE_FOR_THE_USER: Duration = Duration::from_secs(60);
+
+/// The same for those of which a mark says that they were ours, and that we are dead.
+const STALE_OF_THE_DEAD: Duration = Duration::from_secs(1);
 
 /// How long is waited at most: until whatever stands in the way now is stale.
 const PATIENCE: Duration = Duration::from_secs(6);
@@ -37,22 +45,71 @@ impl Repo {
         self.await_locks(locks);
     }
 
+    /// Marks these refs as being written by this process, until the answer is dropped. The mark is locked: when the
+    /// process is killed it stays behind unlocked, and tells whose the lock files are. Without it (a full disk) they
+    /// only have to grow older.
+    pub(super) fn mark_writing(&self, changes: &[RefChange]) -> Option<NamedTempFile> {
+        let marks = self.marks();
+        let mark = || NamedTempFile::new_in(&marks);
+        let mut mark = mark().or_else(|_| fs::create_dir_all(&marks).and_then(|()| mark())).ok()?;
+        mark.as_file().try_lock().ok()?;
+        let names: String = changes.iter().map(|change| format!("{}\n", change.name)).collect();
+        mark.write_all(names.as_bytes()).ok()?;
+        Some(mark)
+    }
+
+    /// The lock files that processes killed while writing may have left, and when those began to write.
+    fn locks_of_the_dead(&self) -> BTreeMap<PathBuf, SystemTime> {
+        let mut found = BTreeMap::new();
+        for entry in fs::read_dir(self.marks()).into_iter().flatten().filter_map(Result::ok) {
+            let Ok(mark) = File::open(entry.path()) else { continue };
+            let Ok(began) = mark.metadata().and_then(|metadata| metadata.modified()) else { continue };
+            if mark.try_lock().is_err() {
+                continue;
+            }
+            let names = fs::read_to_string(entry.path()).unwrap_or_default();
+            let mut locks: Vec<PathBuf> = names.lines().map(|name| self.lock_of(name)).collect();
+            locks.push(self.packed_refs_lock());
+            if locks.iter().any(|lock| lock.exists()) {
+                found.extend(locks.into_iter().map(|lock| (lock, began)));
+            } else if began.elapsed().is_ok_and(|age| age >= STALE) {
+                // One that is not locked yet may be about to be.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        found
+    }
+
+    fn marks(&self) -> PathBuf {
+        self.common_dir().join("dispatch/writing")
+    }
+
+    fn packed_refs_lock(&self) -> PathBuf {
+        self.common_dir().join("packed-refs.lock")
+    }
+
     fn lock_of(&self, name: &str) -> PathBuf {
         self.common_dir().join(format!("{name}.lock"))
     }
 
     fn await_locks(&self, mut locks: Vec<PathBuf>) -> bool {
-        locks.push(self.common_dir().join("packed-refs.lock"));
+        locks.push(self.packed_refs_lock());
         let start = Instant::now();
         let mut waited = false;
         while start.elapsed() < PATIENCE {
-            let ages: Vec<_> = locks.iter().filter_map(|path| Some((path, age(path)?))).collect();
-            if ages.is_empty() {
+            let standing: Vec<_> = locks.iter().filter_map(|path| Some((path, made_at(path)?))).collect();
+            if standing.is_empty() {
                 break;
             }
             waited = true;
-            for (path, _) in ages.iter().filter(|(path, age)| *age >= stale_after(path)) {
-                let _ = fs::remove_file(path);
+            let of_the_dead = self.locks_of_the_dead();
+            for (path, made) in standing {
+                let is_of_the_dead = of_the_dead.get(path).is_some_and(|began| made >= *began);
+                let stale = if is_of_the_dead { STALE_OF_THE_DEAD } else { stale_after(path) };
+                // A clock that went back makes it new.
+                if made.elapsed().is_ok_and(|age| age >= stale) {
+                    let _ = fs::remove_file(path);
+                }
             }
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -68,10 +125,9 @@ fn stale_after(path: &Path) -> Duration {
     if is_shared { STALE_FOR_THE_USER } else { STALE }
 }
 
-/// How long ago a file was made; `None` where there is none. A clock that went back makes it new.
-fn age(path: &Path) -> Option<Duration> {
-    let made = fs::symlink_metadata(path).ok()?.modified().ok()?;
-    Some(made.elapsed().unwrap_or_default())
+/// When a file was made; `None` where there is none.
+fn made_at(path: &Path) -> Option<SystemTime> {
+    fs::symlink_metadata(path).ok()?.modified().ok()
 }
 
 fn find_locks(folder: &Path, found: &mut Vec<PathBuf>) {

@@ -92,6 +92,7 @@ impl Repo {
         let who = self.gix.committer().and_then(std::result::Result::ok).unwrap_or_else(|| who.to_ref(&mut buffer));
         let failed = |error: gix::Error| Error::storage("cannot move refs", &error);
         fail::point("refs.before");
+        let _mark = self.mark_writing(changes);
         let prepared = self.gix.refs.transaction().prepare(edits, LOCK_WAIT, PACKED_LOCK_WAIT).map_err(failed)?;
         fail::point("refs.locked");
         prepared.commit(Some(who)).map_err(failed)?;

@@ -340,6 +340,23 @@ fn lock_files_of_a_killed_process_are_repaired_in_the_embedded_hub_too() {
 }
 
 #[test]
+fn a_fresh_lock_of_the_users_goes_only_where_we_died_holding_it() {
+    let sandbox = Sandbox::embedded();
+    let solo = sandbox.solo();
+    enqueue(&solo, "X", "", "echo x > x");
+    solo.dispatch(&["run"]).success();
+    let (lock, mark) = (solo.path().join(".git/refs/heads/main.lock"), ".git/dispatch/writing/dead");
+    fs::write(&lock, "").unwrap();
+    let refused = solo.dispatch(&["collect"]).code(1);
+    assert!(lock.exists() && refused.stderr.contains("refs/heads/main"), "{refused}");
+    fs::remove_file(&lock).unwrap();
+    solo.write(mark, "refs/heads/main\n");
+    fs::write(&lock, "").unwrap();
+    solo.dispatch(&["collect"]).success();
+    assert_eq!(states(&solo)[0].1, "merged");
+}
+
+#[test]
 fn what_an_executor_hides_from_its_index_does_not_reach_the_next_task() {
     let sandbox = Sandbox::with_clones(&["a"]);
     let a = sandbox.repo("a");
