@@ -117,6 +117,16 @@ pub enum Error {
         /// The causes, joined.
         detail: String,
     },
+    /// Another process of git holds a ref, and does not let it go.
+    #[error("`{}` stands in the way: another git process writes there, or one was killed while it did", .path.display())]
+    #[diagnostic(
+        code(dispatch::repo::locked),
+        help("give the command again when the other has ended; if no git process runs here, remove the file")
+    )]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
     /// A file beside the repository could not be read or written.
     #[error("`{}`: {source}", .path.display())]
     #[diagnostic(code(dispatch::repo::file), help("check permissions and free space"))]
@@ -147,8 +157,9 @@ impl Error {
         Self::File { path: path.into(), source }
     }
 
-    /// Says whether the hub's not answering is the cause: then a later try may do better.
+    /// Says whether the cause is a hub that does not answer, or one in this repository whose refs somebody else holds: a
+    /// later try may do better.
     pub const fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::TimedOut { .. })
+        matches!(self, Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Locked { .. })
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::NamedTempFile;
 
+use super::error::{Error, Result};
 use super::refs::RefChange;
 use super::repo::Repo;
 
@@ -28,21 +29,22 @@ const STALE_OF_THE_DEAD: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(6);
 
 impl Repo {
-    /// Waits until no lock file stands in the way of the changes, and says whether one did.
-    pub(super) fn await_locks_of(&self, changes: &[RefChange]) -> bool {
+    /// Waits until no lock file stands in the way of the changes, and says whether one did; [`Error::Locked`] where one
+    /// stays.
+    pub(super) fn await_locks_of(&self, changes: &[RefChange]) -> Result<bool> {
         self.await_locks(changes.iter().map(|change| self.lock_of(&change.name)).collect())
     }
 
     /// Waits until a ref can be written by somebody else, such as a fetch.
-    pub fn await_lock_of(&self, name: &str) {
-        self.await_locks(vec![self.lock_of(name)]);
+    pub fn await_lock_of(&self, name: &str) -> Result<bool> {
+        self.await_locks(vec![self.lock_of(name)])
     }
 
     /// Waits until no lock file stands below a prefix of refs.
-    pub fn await_locks_below(&self, prefix: &str) {
+    pub fn await_locks_below(&self, prefix: &str) -> Result<bool> {
         let mut locks = Vec::new();
         find_locks(&self.common_dir().join(prefix), &mut locks);
-        self.await_locks(locks);
+        self.await_locks(locks)
     }
 
     /// Marks these refs as being written by this process, until the answer is dropped. The mark is locked: when the
@@ -61,7 +63,7 @@ impl Repo {
     /// The lock files that processes killed while writing may have left, and when those began to write.
     fn locks_of_the_dead(&self) -> BTreeMap<PathBuf, SystemTime> {
         let mut found = BTreeMap::new();
-        for entry in fs::read_dir(self.marks()).into_iter().flatten().filter_map(Result::ok) {
+        for entry in fs::read_dir(self.marks()).into_iter().flatten().flatten() {
             let Ok(mark) = File::open(entry.path()) else { continue };
             let Ok(began) = mark.metadata().and_then(|metadata| metadata.modified()) else { continue };
             if mark.try_lock().is_err() {
@@ -92,14 +94,15 @@ impl Repo {
         self.common_dir().join(format!("{name}.lock"))
     }
 
-    fn await_locks(&self, mut locks: Vec<PathBuf>) -> bool {
+    fn await_locks(&self, mut locks: Vec<PathBuf>) -> Result<bool> {
         locks.push(self.packed_refs_lock());
         let start = Instant::now();
         let mut waited = false;
-        while start.elapsed() < PATIENCE {
+        loop {
             let standing: Vec<_> = locks.iter().filter_map(|path| Some((path, made_at(path)?))).collect();
-            if standing.is_empty() {
-                break;
+            let Some((first, _)) = standing.first() else { return Ok(waited) };
+            if start.elapsed() >= PATIENCE {
+                return Err(Error::Locked { path: (*first).clone() });
             }
             waited = true;
             let of_the_dead = self.locks_of_the_dead();
@@ -113,7 +116,6 @@ impl Repo {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        waited
     }
 }
 
@@ -131,7 +133,7 @@ fn made_at(path: &Path) -> Option<SystemTime> {
 }
 
 fn find_locks(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             find_locks(&path, found);

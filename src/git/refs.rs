@@ -75,7 +75,7 @@ impl Repo {
         let first = self.try_to_change_refs(changes, why);
         let is_as_expected = || changes.iter().all(|change| self.ref_value(&change.name) == change.old);
         // An expectation that does not hold will not hold later; what a killed process left goes away.
-        if first.is_err() && is_as_expected() && self.await_locks_of(changes) {
+        if first.is_err() && is_as_expected() && self.await_locks_of(changes)? {
             return self.try_to_change_refs(changes, why);
         }
         first

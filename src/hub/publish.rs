@@ -7,10 +7,10 @@ use std::collections::HashMap;
 
 use super::error::Result;
 use super::{Hub, Layout, Place};
-use crate::git::ObjectId;
 use crate::git::porcelain::PushFlag;
 use crate::git::refs::RefChange;
 use crate::git::remote::Remote;
+use crate::git::{Error as GitError, ObjectId};
 
 /// A change of one shared ref: what it must hold, and what it shall hold.
 pub type Edit = RefChange;
@@ -31,7 +31,7 @@ pub enum Answer {
 
 impl Answer {
     /// Says whether the edit was made.
-    pub const fn is_yes(self) -> bool {
+    pub const fn is_yes(&self) -> bool {
         matches!(self, Self::Yes)
     }
 }
@@ -56,7 +56,7 @@ impl Hub {
     pub fn publish_atomically(&self, edits: &[Edit]) -> Result<Vec<Answer>> {
         let mut answers = match &self.place {
             Place::Remote(remote) => self.push(remote, edits, true)?,
-            Place::Embedded => self.change_locally(edits),
+            Place::Embedded => self.change_locally(edits)?,
         };
         self.settle(edits, &mut answers)?;
         Ok(answers)
@@ -73,7 +73,12 @@ impl Hub {
             }
             Place::Embedded => {
                 for edit in edits {
-                    answers.extend(self.change_locally(std::slice::from_ref(edit)));
+                    match self.change_locally(std::slice::from_ref(edit)) {
+                        Ok(answer) => answers.extend(answer),
+                        // What was made before it must be told.
+                        Err(_) if answers.iter().any(Answer::is_yes) => answers.push(Answer::Unknown),
+                        Err(error) => return Err(error),
+                    }
                 }
             }
         }
@@ -131,19 +136,21 @@ impl Hub {
         Ok(())
     }
 
-    fn change_locally(&self, edits: &[Edit]) -> Vec<Answer> {
+    fn change_locally(&self, edits: &[Edit]) -> Result<Vec<Answer>> {
         for _ in 0..LOCAL_TRIES {
-            if self.repo.change_refs(edits, "git dispatch").is_ok() {
-                return vec![Answer::Yes; edits.len()];
+            match self.repo.change_refs(edits, "git dispatch") {
+                Ok(()) => return Ok(vec![Answer::Yes; edits.len()]),
+                Err(error @ GitError::Locked { .. }) => return Err(error.into()),
+                Err(_) => {}
             }
             let answers: Vec<Answer> =
                 edits.iter().map(|edit| judge(edit, self.repo.ref_value(&edit.name))).collect();
             // An expectation that does not hold will not hold a moment later; a busy lock will be free.
             if answers.iter().any(|answer| *answer != Answer::Unknown) {
-                return answers;
+                return Ok(answers);
             }
         }
-        vec![Answer::Unknown; edits.len()]
+        Ok(vec![Answer::Unknown; edits.len()])
     }
 
     /// Lets the mirror know at once what is known to be on the hub, so that what is read next is not older than what

@@ -98,7 +98,7 @@ impl Hub {
                     self.repo.change_refs(&[RefChange::new(mirrored, Some(old), None)], "git dispatch: gone")?;
                 }
             }
-            self.repo.await_locks_below(Layout::local());
+            self.repo.await_locks_below(Layout::local())?;
         }
         Ok(())
     }

@@ -18,9 +18,9 @@ use super::fenced;
 /// Settles what a dead instance of this clone left: the outbox, then its executors, then its claims.
 pub fn recover(session: &Session, announce: &dyn Announce) -> Result<()> {
     // A ref that nobody moves any more would keep its lock for ever.
-    session.hub.repo.await_locks_below(Layout::local());
+    session.hub.repo.await_locks_below(Layout::local())?;
     for prefix in session.hub.layout.mirror_prefixes() {
-        session.hub.repo.await_locks_below(&prefix);
+        session.hub.repo.await_locks_below(&prefix)?;
     }
     let (finished, _) = outbox::list(&session.state)?;
     finish::flush(session, announce)?;

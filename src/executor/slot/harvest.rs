@@ -45,7 +45,7 @@ impl Slot {
             &spec,
         ];
         // A start of ours that was killed while it fetched the same may have left its lock.
-        repo.await_lock_of(pin);
+        repo.await_lock_of(pin)?;
         repo.git().with_setting("core.fsync=committed").check(&args)?;
         let result = repo.ref_value(pin).unwrap_or(setup.base);
         Ok(Harvest { result, descends: repo.is_ancestor(setup.base, result) })
