@@ -112,7 +112,7 @@ pub fn claim(
     if let Some(mut beat) = beat {
         // The claims that we are about to hold ride on the push that takes them, so none is ever unlisted.
         beat.claims.extend(bids.iter().map(|bid| bid.id.to_string()));
-        edits.push(session.hub.beat(&options.node, &beat, &[], &session.by, &session.ambient)?);
+        edits.push(session.hub.beat(&options.node, &beat, &session.by, &session.ambient)?);
     }
     session.hub.publish_unsettled(&edits)?;
     session.sync()?;
@@ -346,8 +346,7 @@ pub fn hand_record(session: &Session) -> NodeRecord {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         beat_seconds: settings.heartbeat.as_secs_f64(),
         state: "stopped".to_owned(),
-        claims: Vec::new(),
         beat_at: session.ambient.now().to_string(),
-        beat: 0,
+        ..NodeRecord::default()
     }
 }
