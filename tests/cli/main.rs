@@ -30,14 +30,16 @@ mod vandals; // executors that break their clone or plant something in it
 mod checkout; // the checkout follows, or stays and says so
 mod collect; // order, conflicts, seals
 mod collect_watch; // lands what comes, for good
+mod conflicts;
 mod targets; // several branches, protected and rewritten ones
-mod verify; // what breaks the target is found and left out
+mod verify; // what breaks the target is found and left out // what would not merge, before anything is merged
 
 // What goes wrong, and what it costs.
 mod counts; // git processes and pushes
 mod crash; // commands that are killed
 mod late; // answers that never arrive, hubs that are away
 mod races; // many at once
+mod refused;
 mod regression; // bugs that there were
 mod regression_attack; // bugs found by attacking the protocol
 
