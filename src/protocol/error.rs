@@ -304,6 +304,20 @@ pub enum Error {
         /// Where it stands.
         state: task::State,
     },
+    /// The node cannot do the task.
+    #[error("{task} cannot run on {}: {lack}", escaped(.node))]
+    #[diagnostic(
+        code(dispatch::assign::unfit),
+        help("`git dispatch nodes` shows what each node offers; `[nodes.NAME]` in the configuration says so")
+    )]
+    Unfit {
+        /// The task.
+        task: TaskName,
+        /// The node.
+        node: String,
+        /// What is missing.
+        lack: String,
+    },
     /// Another clone is at work under this node's name.
     #[error("another clone{} is at work as node `{node}`", if host.is_empty() { String::new() } else { format!(" on {}", escaped(host)) })]
     #[diagnostic(

@@ -56,6 +56,7 @@ mod show; // everything of one task; how tasks are named; titles that would driv
 mod status; // what needs a person first; colours
 mod surroundings; // odd repositories, hubs that refuse or are away
 mod wait_log; // following what happens
+mod why; // each reason for not running
 
 // What must survive.
 #[cfg(feature = "failpoints")]
