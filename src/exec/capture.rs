@@ -79,8 +79,8 @@ impl Capture {
     }
 }
 
-/// Returns the last `n` bytes of the capture in `dir`, which may be under way in another process.
-pub fn tail(dir: &Path, n: u64) -> io::Result<Vec<u8>> {
+/// Returns the last `n` bytes of the capture in `dir`, which may be under way in another process, and where they begin.
+pub fn tail(dir: &Path, n: u64) -> io::Result<(u64, Vec<u8>)> {
     spool::tail(dir, n)
 }
 

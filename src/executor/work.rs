@@ -13,8 +13,8 @@ use crate::config::model::{ExecutorSettings, Timeout};
 use crate::exec::{Cancel, Capture, Ended, Limits, spawn, start_time};
 use crate::fail;
 
-/// How much of the output is kept: this much of its beginning and this much of its end.
-const LOG_LIMIT: u64 = 512 * 1024;
+/// How much of the output is kept, in bytes: this much of its beginning and this much of its end.
+pub const LOG_LIMIT: u64 = 512 * 1024;
 
 /// How long the end of the output is waited for: a background process may hold it open for ever.
 const LOG_WAIT: Duration = Duration::from_secs(2);

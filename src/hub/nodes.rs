@@ -1,6 +1,9 @@
 //! Node records: one orphan commit per node, replaced at each heartbeat (DESIGN.md 2, 3).
 //!
-//! Owns their format. Who is lost is judged elsewhere, by an observer's own clock.
+//! Owns their format: `node.json`, and beside it `logs/<project>/<id>`, the last lines of each running task's output, so
+//! that the whole fleet can be watched through the hub. Who is lost is judged elsewhere, by an observer's own clock.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +12,7 @@ use super::{Edit, Hub};
 use crate::ambient::Ambient;
 use crate::git::objects::{NewCommit, NewEntry};
 use crate::git::repo::Identity;
-use crate::task::Name;
+use crate::task::{Name, TaskName};
 
 /// What a node says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -41,6 +44,12 @@ pub struct NodeRecord {
     pub state: String,
     /// The claims that it holds.
     pub claims: Vec<String>,
+    /// Where in each running task's output the tail that is beside this record begins, in bytes, by claim.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tails: BTreeMap<String, u64>,
+    /// What goes into the files beside this record; empty in a record that was read.
+    #[serde(skip)]
+    pub output: Vec<Tail>,
     /// When it wrote this, RFC 3339.
     pub beat_at: String,
     /// Numbers the beats of an instance: two are never alike.
@@ -54,6 +63,19 @@ impl NodeRecord {
             if self.beat_seconds > 0.0 && self.beat_seconds < 86_400.0 { self.beat_seconds } else { 60.0 };
         std::time::Duration::from_secs_f64(seconds)
     }
+}
+
+/// The last lines of a running task's output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tail {
+    /// The task.
+    pub task: TaskName,
+    /// Its claim.
+    pub claim: String,
+    /// Where it begins in the output, in bytes.
+    pub from: u64,
+    /// The output from there on.
+    pub text: Vec<u8>,
 }
 
 /// A node's record with the name that it stands under.
@@ -81,18 +103,24 @@ impl Hub {
             .collect())
     }
 
-    /// Prepares the edit that replaces a node's record; `tails` are the last lines of the running tasks' output.
-    pub fn beat(
-        &self,
-        node: &Name,
-        record: &NodeRecord,
-        tails: &[(String, Vec<u8>)],
-        by: &Identity,
-        ambient: &Ambient,
-    ) -> Result<Edit> {
-        let text = serde_json::to_vec_pretty(record).unwrap_or_default();
+    /// Reads the tail of a running task's output that its node sent with its last beat.
+    pub fn tail(&self, node: &Name, task: &TaskName, claim: &str) -> Option<Tail> {
+        let id = self.known(&self.layout.node(node))?;
+        let record: NodeRecord = serde_json::from_slice(&self.repo.file_in(id, "node.json")?).ok()?;
+        let from = *record.tails.get(claim)?;
+        let text = self.repo.file_in(id, &tail_file(task))?;
+        Some(Tail { task: task.clone(), claim: claim.to_owned(), from, text })
+    }
+
+    /// Prepares the edit that replaces a node's record.
+    pub fn beat(&self, node: &Name, record: &NodeRecord, by: &Identity, ambient: &Ambient) -> Result<Edit> {
+        let tails = &record.output;
+        let places = tails.iter().map(|tail| (tail.claim.clone(), tail.from)).collect();
+        let record = NodeRecord { tails: places, ..record.clone() };
+        let text = serde_json::to_vec_pretty(&record).unwrap_or_default();
+        let files: Vec<String> = tails.iter().map(|tail| tail_file(&tail.task)).collect();
         let mut entries = vec![NewEntry { name: "node.json", content: &text }];
-        entries.extend(tails.iter().map(|(name, tail)| NewEntry { name, content: tail }));
+        entries.extend(files.iter().zip(tails).map(|(name, tail)| NewEntry { name, content: &tail.text }));
         let commit = self.repo.write_commit(&NewCommit {
             tree: self.repo.write_tree(&entries)?,
             parents: &[],
@@ -104,4 +132,8 @@ impl Hub {
         let old = self.known(&name);
         Ok(Edit::new(name, old, Some(commit)))
     }
+}
+
+fn tail_file(task: &TaskName) -> String {
+    format!("logs/{}/{}", task.project, task.id)
 }

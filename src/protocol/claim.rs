@@ -35,6 +35,8 @@ pub struct Options {
     pub hold: Hold,
     /// When a hold by hand or offline ends.
     pub until: Option<Timestamp>,
+    /// The claims of lost nodes that may be taken over.
+    pub over: Vec<ObjectId>,
 }
 
 /// A claim that was won.
@@ -112,7 +114,7 @@ pub fn claim(
     if let Some(mut beat) = beat {
         // The claims that we are about to hold ride on the push that takes them, so none is ever unlisted.
         beat.claims.extend(bids.iter().map(|bid| bid.id.to_string()));
-        edits.push(session.hub.beat(&options.node, &beat, &[], &session.by, &session.ambient)?);
+        edits.push(session.hub.beat(&options.node, &beat, &session.by, &session.ambient)?);
     }
     session.hub.publish_unsettled(&edits)?;
     session.sync()?;
@@ -191,6 +193,8 @@ pub fn unfinished(session: &Session, snapshot: &Snapshot, options: &Options) -> 
 fn pick_tasks<'a>(session: &Session, snapshot: &'a Snapshot, options: &Options) -> Vec<&'a Task> {
     let offer: Offer = pick::offer(session, snapshot, &options.node, options.hold == Hold::Hand);
     let mut candidates: Vec<Candidate> = pick::candidates(session, snapshot);
+    let over = pick::takeovers(session, snapshot).filter(|(claim, _)| options.over.contains(claim));
+    candidates.extend(over.map(|(_, candidate)| candidate));
     candidates.retain(|candidate| options.tasks.is_empty() || options.tasks.contains(&candidate.name));
     order::choose(&candidates, &offer).iter().filter_map(|candidate| snapshot.get(&candidate.name)).collect()
 }
@@ -346,8 +350,7 @@ pub fn hand_record(session: &Session) -> NodeRecord {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         beat_seconds: settings.heartbeat.as_secs_f64(),
         state: "stopped".to_owned(),
-        claims: Vec::new(),
         beat_at: session.ambient.now().to_string(),
-        beat: 0,
+        ..NodeRecord::default()
     }
 }

@@ -284,7 +284,7 @@ impl Entry {
         edits.extend(self.branch_edit(session, None));
         edits.extend(self.note_edits(session)?);
         if let Some(beat) = beat {
-            edits.push(session.hub.beat(&self.node, beat, &[], &session.by, &session.ambient)?);
+            edits.push(session.hub.beat(&self.node, beat, &session.by, &session.ambient)?);
         }
         Ok(edits)
     }

@@ -1,7 +1,10 @@
 //! Logs: an executor's output, wherever it is (DESIGN.md 2).
 //!
 //! Owns the frame by which several attempts share one note, and where output is looked for: in the slot while the
-//! attempt runs here, on the hub's log notes once it ended, in the claim's own tree as a last resort.
+//! attempt runs here, in its node's last heartbeat while it runs elsewhere, on the hub's log notes once it ended, in the
+//! claim's own tree as a last resort.
+
+pub mod follow;
 
 use super::error::{Error, Result};
 use super::session::Session;
@@ -84,8 +87,8 @@ pub fn find(session: &Session, snapshot: &Snapshot, name: &TaskName, attempt: Op
     let newest = task.attempts().begun;
     let wanted = attempt.unwrap_or(newest);
     let running = task.claim_in(Phase::Running).filter(|claim| claim.record.attempts.begun == wanted);
-    if let Some(text) = running.and_then(|claim| live(session, claim)) {
-        let node = running.and_then(|claim| claim.record.node.clone()).unwrap_or_default();
+    if let Some((claim, text)) = running.and_then(|claim| Some((claim, live(session, name, claim)?))) {
+        let node = claim.record.node.clone().unwrap_or_default();
         return Ok(Output { attempt: wanted, node, text, live: true });
     }
     let nodes = nodes_of(
@@ -125,12 +128,19 @@ fn nodes_of(chain: &[Claim], tip: Option<&Claim>, attempt: u32, sealed: Option<S
     nodes
 }
 
-/// Reads the output of an attempt that runs in one of this clone's slots.
-fn live(session: &Session, claim: &Claim) -> Option<Vec<u8>> {
+/// Reads the output of an attempt that runs: in one of this clone's slots, or as far as its node's last beat tells.
+fn live(session: &Session, name: &TaskName, claim: &Claim) -> Option<Vec<u8>> {
     let work_dir = session.work_dir();
-    let id = claim.id.to_string();
-    let slot = SlotRecord::list(&work_dir).into_iter().find(|slot| slot.claim == id)?;
-    crate::exec::capture::read(&slot.log_dir(&work_dir)).ok()
+    if let Some(slot) = SlotRecord::list(&work_dir).into_iter().find(|slot| is_here(slot, claim.id)) {
+        return crate::exec::capture::read(&slot.log_dir(&work_dir)).ok();
+    }
+    let node = Name::new(NameKind::Node, claim.record.node.as_deref()?).ok()?;
+    session.hub.tail(&node, name, &claim.id.to_string()).map(|tail| tail.text)
+}
+
+/// Says whether a slot holds the output of this claim; before its executor begins, it is that of the task before.
+fn is_here(slot: &SlotRecord, claim: ObjectId) -> bool {
+    slot.begun && slot.claim == claim.to_string().as_str()
 }
 
 /// Reads the output from the node's log notes, which are fetched now and only now.

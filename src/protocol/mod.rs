@@ -27,6 +27,7 @@ pub mod schedule;
 pub mod seal;
 pub mod session;
 pub mod setup;
+pub mod takeover;
 pub mod why;
 
 pub use announce::{Announce, Happened};

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use crate::config::model::{ExecutorKind, NodeMode};
+use crate::git::ObjectId;
 use crate::hub::format::spec::FILE;
 use crate::hub::snapshot::{Snapshot, Task};
 use crate::task::order::{Candidate, Offer};
 use crate::task::path::{DEFAULT_ESTIMATE, Step, longest};
 use crate::task::scope::Scopes;
 use crate::task::spec::{self, Defaults};
-use crate::task::{Name, Phase, Reason, State, TaskName, transition};
+use crate::task::{Hold, Name, Phase, Reason, State, TaskName, transition};
 
 use super::session::Session;
 
@@ -75,6 +76,22 @@ pub fn candidates(session: &Session, snapshot: &Snapshot) -> Vec<Candidate> {
             ..unread(session, snapshot, task)
         })
         .collect()
+}
+
+/// Describes the tasks that other nodes run, as they would stand if those were lost, each with the claim that would be
+/// taken over. One that may not be tried again after that is left out.
+pub fn takeovers<'a>(
+    session: &'a Session,
+    snapshot: &'a Snapshot,
+) -> impl Iterator<Item = (ObjectId, Candidate)> + 'a {
+    let max = session.config.max_attempts;
+    snapshot.tasks.iter().filter_map(move |task| {
+        let claim = task.claim_in(Phase::Running)?;
+        let is_theirs = claim.record.hold == Some(Hold::Beat) && claim.record.instance != session.state.instance;
+        let may_go_on = transition::taken_away(claim.record.attempts, Reason::Lost, max) == Phase::Released;
+        let candidate = || Candidate { state: State::Pending, ..unread(session, snapshot, task) };
+        (is_theirs && may_go_on).then(|| (claim.id, candidate()))
+    })
 }
 
 /// Describes one task for the choice; of its path only itself.

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::rig::{Fleet, PATIENT};
 use crate::sandbox::{PATIENCE, Sandbox, eventually};
 use crate::steps::{done, each_hub, enqueue, enqueue_lines, refused, shown, until};
 
@@ -73,4 +74,37 @@ fn there_is_none_of_a_task_that_never_ran() {
         refused(&a.dispatch(&["logs", "other", "--json"]), "dispatch::task::unknown", 2);
         refused(&a.dispatch(&["logs", "p/../x", "--json"]), "dispatch::name::invalid", 2);
     });
+}
+
+#[test]
+fn a_running_task_is_followed_to_its_end_here_and_from_afar() {
+    let fleet = Fleet::new(&["boss", "n1"], PATIENT);
+    let script = |before: &str, after: &str| {
+        let wait = until(&format!("[ -e {} ]", shown(&fleet.home("go"))));
+        format!("printf '{before}'; {wait}; printf '{after}'")
+    };
+    fleet.enqueue(&[("a", &script("begun\\nhalf a ", "line\\nended"))]);
+    let mut node = fleet.watch("n1");
+    fleet.until("a", "running");
+    let (boss, n1) = (fleet.clone("boss"), fleet.clone("n1"));
+    // The last lines ride on the heartbeats, for plain git too.
+    eventually(PATIENCE, || boss.dispatch(&["logs", "a", "--json"]).json()["log"] == "begun\nhalf a ");
+    let tail = fleet.sandbox.hub().git(&["cat-file", "-p", "refs/dispatch/nodes/n1:logs/p/a"]);
+    assert_eq!(tail, "begun\nhalf a ");
+    let (afar, here, whole) = (
+        boss.spawn(&["logs", "-f", "a"]),
+        n1.spawn(&["logs", "-f", "a"]),
+        boss.spawn(&["logs", "-f", "a", "--json"]),
+    );
+    eventually(PATIENCE, || afar.output().stdout.ends_with('\n') && here.output().stdout.ends_with('\n'));
+    assert_eq!((afar.output().stdout, here.output().stdout), ("begun\n".to_owned(), "begun\n".to_owned()));
+    fleet.touch("go");
+    for follower in [afar, here] {
+        assert_eq!(follower.wait(PATIENCE).success().stdout, "begun\nhalf a line\nended");
+    }
+    assert_eq!(whole.wait(PATIENCE).success().json()["log"], "begun\nhalf a line\nended");
+    // What has ended is shown whole, and the command comes to its end.
+    assert_eq!(boss.dispatch(&["logs", "-f", "a"]).success().stdout, "begun\nhalf a line\nended");
+    node.term();
+    node.wait(PATIENCE).code(143);
 }

@@ -1,13 +1,11 @@
 //! Why a task is not running: each reason, in `list --why`, `show` and `status`, as people and as programs read it.
 
-use std::fs;
-
 use serde_json::{Value, json};
 
 use crate::hubs::{as_json, on_both, work_on};
 use crate::rig::{Fleet, PATIENT, gated};
 use crate::sandbox::{PATIENCE, Repo, Sandbox, eventually};
-use crate::steps::{each_hub, enqueue, line, task, text};
+use crate::steps::{each_hub, enqueue, line, plant_node, task, text};
 
 /// What `list --why` says of a task.
 #[track_caller]
@@ -253,26 +251,13 @@ fn what_was_changed_beside_the_scope_is_recorded_and_shown() {
 
 #[test]
 fn an_assigned_task_says_whom_it_waits_for() {
-    let fleet = Fleet::new(&["boss", "n1"], PATIENT);
+    let fleet = Fleet::new(&["boss"], PATIENT);
     let boss = fleet.clone("boss");
-    fleet.enqueue(&[("a", &gated("a", "go"))]);
-    let mut node = fleet.watch("n1");
-    eventually(PATIENCE, || fleet.home("a.began").exists());
+    plant_node(&fleet.sandbox, "n1", &json!({}));
     fleet.enqueue(&[("b", "true")]);
     boss.dispatch(&["assign", "b", "--node", "n1"]).success();
     waits(&boss, "b", "n1, which it is assigned to, has not begun it yet");
-    node.kill9();
     // It is dead and has not said so: a look goes by the time of its last beat.
-    let name = "refs/dispatch/nodes/n1";
-    let hub = fleet.sandbox.hub();
-    let record = hub.git(&["show", &format!("{name}:node.json")]);
-    let mut record: Value = serde_json::from_str(&record).unwrap();
-    record["beat_at"] = json!("2020-01-01T00:00:00Z");
-    fs::write(fleet.home("node.json"), record.to_string()).unwrap();
-    let blob = hub.git(&["hash-object", "-w", fleet.home("node.json").to_str().unwrap()]);
-    fs::write(fleet.home("tree"), format!("100644 blob {blob}\tnode.json\n")).unwrap();
-    let tree = hub.run("sh", &[], &["-c", &format!("git mktree < {}", fleet.home("tree").display())]).success();
-    let commit = hub.git(&["commit-tree", tree.stdout.trim(), "-m", "n1 is busy"]);
-    hub.git(&["update-ref", name, &commit]);
+    plant_node(&fleet.sandbox, "n1", &json!({"beat_at": "2020-01-01T00:00:00Z"}));
     waits(&boss, "b", "n1, which it is assigned to, is lost");
 }

@@ -27,12 +27,13 @@ pub(in crate::exec) fn read(dir: &Path) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Returns the last `n` bytes, or fewer where less is there without a gap.
-pub(in crate::exec) fn tail(dir: &Path, n: u64) -> io::Result<Vec<u8>> {
+/// Returns the last `n` bytes, or fewer where less is there without a gap, and where they begin.
+pub(in crate::exec) fn tail(dir: &Path, n: u64) -> io::Result<(u64, Vec<u8>)> {
     let end = load(dir, u64::MAX)?.pop().map_or(0, |piece| piece.end());
-    let (_, mut bytes) = last_run(load(dir, end.saturating_sub(n))?);
+    let (from, mut bytes) = last_run(load(dir, end.saturating_sub(n))?);
     let keep = bytes.len().min(usize::try_from(n).unwrap_or(usize::MAX));
-    Ok(bytes.split_off(bytes.len() - keep))
+    let skipped = bytes.len() - keep;
+    Ok((from + skipped as u64, bytes.split_off(skipped)))
 }
 
 /// Returns what stands from byte `from` on without a gap, and where that begins: later than asked
@@ -125,7 +126,7 @@ mod tests {
         for all in ["", "abc", "abcd", "abcdefgh"] {
             let (dir, spool) = spooled(4, &[all]);
             assert_eq!(text(read(dir.path()).unwrap()), all);
-            assert_eq!(text(tail(dir.path(), 100).unwrap()), all);
+            assert_eq!(text(tail(dir.path(), 100).unwrap().1), all);
             assert_eq!(spool.total(), all.len() as u64);
         }
     }
@@ -156,8 +157,8 @@ mod tests {
         spool.put(b"ghijklmnopqrst");
         assert_eq!(since(dir.path(), 1).unwrap(), (1, b"bcd".to_vec()));
         assert_eq!(since(dir.path(), 6).unwrap(), (12, b"mnopqrst".to_vec()));
-        assert_eq!(tail(dir.path(), 6).unwrap(), b"opqrst");
-        assert_eq!(tail(dir.path(), 0).unwrap(), b"");
+        assert_eq!(tail(dir.path(), 6).unwrap(), (14, b"opqrst".to_vec()));
+        assert_eq!(tail(dir.path(), 0).unwrap(), (20, Vec::new()));
     }
 
     #[test]

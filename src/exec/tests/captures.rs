@@ -37,7 +37,7 @@ fn fifty_megabytes_stay_bounded() {
     assert!(text.contains("x\n[git-dispatch: 49980012 bytes left out]\nx") && text.len() < 20_100);
     let kept: u64 = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
     assert!(kept <= 30_000);
-    assert_eq!(capture::tail(dir.path(), 6).unwrap(), b"\nlast\n");
+    assert_eq!(capture::tail(dir.path(), 6).unwrap().1, b"\nlast\n");
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn can_be_read_and_followed_while_it_runs() {
     let go = dir.path().join("go");
     let script = format!("echo one; until [ -e {} ]; do sleep 0.02; done; echo two", go.display());
     let (child, capture) = captured(dir.path(), 1_000, &script);
-    until(|| capture::tail(dir.path(), 4).unwrap() == b"one\n");
+    until(|| capture::tail(dir.path(), 4).unwrap() == (0, b"one\n".to_vec()));
     assert_eq!(capture::since(dir.path(), 2).unwrap(), (2, b"e\n".to_vec()));
     fs::write(go, "").unwrap();
     wait(child, &limits(LONG, LONG), &Cancel::new());

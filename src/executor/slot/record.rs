@@ -54,6 +54,15 @@ impl SlotRecord {
         super::Slot::at(work_dir, self.slot).log_dir()
     }
 
+    /// Reads what a slot says of itself; `None` where it is free.
+    pub fn of(slot: &super::Slot) -> Option<Self> {
+        Self::read(slot.root())
+    }
+
+    fn read(folder: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(folder.join(FILE)).ok()?).ok()
+    }
+
     /// Lists what the slots below a node's folder say, those that say anything.
     pub fn list(work_dir: &Path) -> Vec<Self> {
         let Ok(entries) = std::fs::read_dir(work_dir) else {
@@ -62,7 +71,7 @@ impl SlotRecord {
         let mut found: Vec<Self> = entries
             .filter_map(|entry| {
                 let path = entry.ok()?.path();
-                let record: Self = serde_json::from_slice(&std::fs::read(path.join(FILE)).ok()?).ok()?;
+                let record = Self::read(&path)?;
                 // One that was moved aside says nothing of the slot that took its place.
                 (path == super::Slot::at(work_dir, record.slot).root()).then_some(record)
             })

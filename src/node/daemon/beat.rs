@@ -1,10 +1,15 @@
 //! What the node says of itself: its record, which every beat replaces.
 
-use super::Daemon;
+use super::{Daemon, Running};
+use crate::exec::capture;
+use crate::executor::slot::{Slot, SlotRecord};
 use crate::git::ObjectId;
-use crate::hub::nodes::NodeRecord;
+use crate::hub::nodes::{NodeRecord, Tail};
 use crate::hub::outbox;
 use crate::protocol::{claim, pick};
+
+/// How much of a running task's output rides on a beat, in bytes: some screenfuls of lines.
+const TAIL: u64 = 4096;
 
 impl Daemon<'_> {
     /// The claims that this node holds: of what runs, is about to be started, or waits in the outbox for a hub that does
@@ -31,22 +36,45 @@ impl Daemon<'_> {
             host: session.ambient.host(),
             slots: self.options.slots as u32,
             labels: settings.labels,
-            executors: pick::executors(session, &session.node),
+            executors: self.executors(),
             mode: format!("{:?}", settings.mode).to_lowercase(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             beat_seconds: self.machine.beat_interval().as_secs_f64(),
             state: state.to_owned(),
             claims: held.map(|id| id.to_string()).collect(),
+            output: self.tails(),
             beat_at: session.ambient.now().to_string(),
             beat: self.beat,
+            ..NodeRecord::default()
         }
+    }
+
+    /// The executors that this node offers now; those that are out of quota are not among them.
+    fn executors(&self) -> Vec<String> {
+        let resting = self.resting();
+        let offered = pick::executors(self.session, &self.session.node);
+        offered.into_iter().filter(|executor| !resting.contains(executor)).collect()
+    }
+
+    /// The last lines of what runs in the slots.
+    fn tails(&self) -> Vec<Tail> {
+        let work_dir = self.session.work_dir();
+        let tail = |(slot, running): (&usize, &Running)| {
+            let claim = &running.won.claim;
+            let slot = SlotRecord::of(&Slot::at(&work_dir, *slot))?;
+            // Before its executor begins, a slot holds the output of the task before.
+            let is_its = slot.begun && slot.claim == claim.id.to_string().as_str();
+            let (from, text) = capture::tail(&slot.log_dir(&work_dir), TAIL).ok().filter(|_| is_its)?;
+            Some(Tail { task: claim.record.task.clone(), claim: slot.claim, from, text })
+        };
+        self.running.iter().filter_map(tail).collect()
     }
 
     /// A beat that is lost is followed by the next; says whether it got through.
     pub(super) fn send_beat(&mut self) -> bool {
         let record = self.record(self.machine.state());
         let session = self.session;
-        let Ok(edit) = session.hub.beat(&session.node, &record, &[], &session.by, &session.ambient) else {
+        let Ok(edit) = session.hub.beat(&session.node, &record, &session.by, &session.ambient) else {
             return false;
         };
         session.hub.publish_unsettled(&[edit]).is_ok_and(|answers| claim::all_yes(&answers))

@@ -39,8 +39,15 @@ fn a_killed_node_s_task_goes_to_another_and_the_node_goes_on() {
     let two = fleet.watch("n2");
     one.kill9();
     fleet.until("a", "completed");
-    assert_eq!(fleet.phases("a"), ["running", "released", "running", "completed"]);
+    // Taken over by one compare-and-swap, and told.
+    assert_eq!(fleet.phases("a"), ["running", "running", "completed"]);
     assert_eq!((fleet.trailer("a", "Attempt").as_str(), fleet.trailer("a", "Charged").as_str()), ("2", "1"));
+    until_said(&two, "took over p/a from n1, as attempt 2");
+    let shown = fleet.clone("boss").dispatch(&["show", "a", "--json"]).success().json();
+    let events = shown["events"].as_array().unwrap().iter();
+    let told = events.map(|event| format!("{} {} {}", event["event"], event["attempt"], event["node"]));
+    let told: Vec<String> = told.map(|event| event.replace('"', "")).skip(1).collect();
+    assert_eq!(told, ["running 1 n1", "lost 1 n1", "running 2 n2", "completed 2 n2"]);
     let orphan = fs::read_to_string(fleet.home("pid")).unwrap();
     assert!(lives(&orphan), "killed alone, as in a crash: its executor lives on");
 
