@@ -9,6 +9,7 @@ pub mod branch;
 pub mod cancel;
 pub mod claim;
 pub mod collect;
+pub mod conflicts;
 pub mod enqueue;
 pub mod error;
 pub mod finish;
