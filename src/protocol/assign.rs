@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 use super::cancel::fresh;
 use super::claim::write;
 use super::error::{Error, Result};
+use super::refusal::Refusal;
 use super::session::Session;
 use crate::config::near::nearest;
 use crate::hub::format::ClaimRecord;
@@ -21,8 +22,10 @@ const TRIES: u32 = 20;
 
 /// Assigns one task to one node.
 pub fn assign(session: &Session, name: &TaskName, node: &Name) -> Result<()> {
+    let mut refusal = Refusal::default();
     for _ in 0..TRIES {
         session.sync()?;
+        refusal.look(session)?;
         check_node(session, node)?;
         let snapshot = session.snapshot()?;
         let Some(task) = snapshot.get(name) else { break };
@@ -32,9 +35,10 @@ pub fn assign(session: &Session, name: &TaskName, node: &Name) -> Result<()> {
             (state, _) => return Err(Error::NotPending { task: name.clone(), state }),
         }
         let edit = edit(session, task, node)?;
-        if session.hub.publish(&[edit])?[0].is_yes() {
+        if session.hub.publish(std::slice::from_ref(&edit))?[0].is_yes() {
             return Ok(());
         }
+        refusal.tried(vec![edit]);
     }
     Err(HubError::Busy { name: session.hub.layout.claim(name), tries: TRIES }.into())
 }
