@@ -59,6 +59,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         node: session.node.clone(),
         hold: Hold::Hand,
         until: Some(until.map_err(|_| Error::from(crate::git::Error::Interrupted))?),
+        over: Vec::new(),
     };
     // What an interrupted command of this clone won already is this command's too.
     let mut unfinished = if lock.is_some() { claim::unfinished(&session, &snapshot, &options) } else { Vec::new() };

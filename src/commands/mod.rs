@@ -4,6 +4,7 @@ pub mod assign;
 pub mod cancel;
 pub mod claim;
 pub mod collect;
+pub mod conflicts;
 pub mod demo;
 pub mod enqueue;
 pub mod explain;
@@ -62,12 +63,17 @@ impl Context {
 
     /// Reads the hub for a command that only shows: when it does not answer, what is known is shown, with its age.
     pub fn sync_to_read(&self, session: &Session, offline: bool) -> Result<()> {
+        self.sync_to_read_with(session, offline, None)
+    }
+
+    /// The same, with a branch of the hub beside the targets that tasks name.
+    pub fn sync_to_read_with(&self, session: &Session, offline: bool, branch: Option<&str>) -> Result<()> {
         if offline || session.hub.is_embedded() {
             return Ok(());
         }
         let mut reader = session.clone();
         reader.hub.deadline = *session.config.sync_timeout;
-        match reader.sync_leniently() {
+        match reader.sync_leniently(branch) {
             Ok(synced) => {
                 if let Some(detail) = synced.memory_lost {
                     self.ui

@@ -4,7 +4,7 @@
 //! into the other, the answer follows from the trees alone and gix writes it; everything else is asked of
 //! `git merge-tree`, whose answer is the right one by definition (FACTS.md, "Merging").
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use gix::ObjectId;
 use gix::bstr::{BString, ByteSlice};
@@ -25,7 +25,8 @@ pub struct Merged {
 }
 
 /// What one side did to the paths that it touched: the new entry, or `None` for a deletion.
-struct Side {
+#[derive(Debug, Clone, PartialEq)]
+pub struct Side {
     changes: BTreeMap<BString, Option<(EntryMode, ObjectId)>>,
     adds: bool,
     deletes: bool,
@@ -52,7 +53,7 @@ impl Repo {
         };
         let base = base.detach();
         let (our_side, their_side) = (self.side(base, ours)?, self.side(base, theirs)?);
-        if !are_apart(&our_side, &their_side) {
+        if !our_side.is_apart_from(&their_side) {
             return Ok(None);
         }
         let tree = self.gix.find_object(ours).and_then(gix::Object::peel_to_tree).map_err(failed)?;
@@ -66,7 +67,8 @@ impl Repo {
         Ok(Some(editor.write().map_err(failed)?.detach()))
     }
 
-    fn side(&self, base: ObjectId, tip: ObjectId) -> Result<Side> {
+    /// Reads what was changed from one commit or tree to another.
+    pub fn side(&self, base: ObjectId, tip: ObjectId) -> Result<Side> {
         let failed = |error: gix::Error| Error::storage("cannot compare trees", &error);
         let tree = |id| self.gix.find_object(id).and_then(gix::Object::peel_to_tree).map_err(failed);
         let options = gix::diff::Options::default();
@@ -100,6 +102,37 @@ impl Repo {
         Ok(side)
     }
 
+    /// Merges many pairs, and returns the paths that conflict of each, with the kind of conflict. The attributes that
+    /// count are those of `attributes`.
+    pub fn conflicts_of(
+        &self,
+        pairs: &[(ObjectId, ObjectId)],
+        attributes: ObjectId,
+    ) -> Result<Vec<Vec<(String, String)>>> {
+        // One process after another costs more than the merges; more pairs than this would outlast its deadline.
+        const AT_ONCE: usize = 2_000;
+        // Only the answers are wanted: the trees go to a folder that goes away.
+        let scratch = tempfile::tempdir().map_err(|error| Error::file(std::env::temp_dir(), error))?;
+        let git = self
+            .git()
+            .with_env("GIT_ATTR_SOURCE", attributes.to_string())
+            .with_env("GIT_OBJECT_DIRECTORY", scratch.path())
+            .with_env("GIT_ALTERNATE_OBJECT_DIRECTORIES", self.common_dir().join("objects"));
+        let args = ["merge-tree", "--write-tree", "--stdin", "-z", "--name-only", "--messages"];
+        let mut conflicts = Vec::with_capacity(pairs.len());
+        for part in pairs.chunks(AT_ONCE) {
+            let input: String = part.iter().map(|(ours, theirs)| format!("{ours} {theirs}\n")).collect();
+            let output = git.check_with(&args, Some(input.into_bytes()))?;
+            let merges = porcelain::merge_trees(&output.stdout, part.len()).ok_or_else(|| Error::Failed {
+                command: args.join(" "),
+                code: output.code,
+                stderr: output.stderr.clone(),
+            })?;
+            conflicts.extend(merges.into_iter().map(|merge| merge.conflicts));
+        }
+        Ok(conflicts)
+    }
+
     fn merge_by_git(&self, ours: ObjectId, theirs: ObjectId) -> Result<Merged> {
         let (ours, theirs) = (ours.to_string(), theirs.to_string());
         // Without it the attributes of whatever happens to be checked out would decide (git 2.41 and newer listen).
@@ -114,26 +147,28 @@ impl Repo {
     }
 }
 
-/// Says whether no change of one side can have to do with one of the other.
-///
-/// The paths must differ, and none may be a folder of another. A rename matters only where its source or its
-/// destination is touched by the other side (then the paths meet), or where a folder was renamed and the other side
-/// adds files to it: so a side that both deletes and adds needs the other to add nothing.
-fn are_apart(ours: &Side, theirs: &Side) -> bool {
-    let renames_reach = |one: &Side, other: &Side| one.adds && one.deletes && other.adds;
-    if renames_reach(ours, theirs) || renames_reach(theirs, ours) {
-        return false;
+impl Side {
+    /// Says whether no change of one side can have to do with one of the other; both from the same base.
+    ///
+    /// The paths must differ, and none may be a folder of another. A rename matters only where its source or its
+    /// destination is touched by the other side (then the paths meet), or where a folder was renamed and the other
+    /// side adds files to it: so a side that both deletes and adds needs the other to add nothing.
+    pub fn is_apart_from(&self, other: &Self) -> bool {
+        let renames_reach = |one: &Self, other: &Self| one.adds && one.deletes && other.adds;
+        if renames_reach(self, other) || renames_reach(other, self) {
+            return false;
+        }
+        let (few, many) = if self.changes.len() < other.changes.len() { (self, other) } else { (other, self) };
+        let paths = &many.changes;
+        few.changes.keys().all(|path| {
+            let own_folders = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..at]);
+            let below = BString::from([path.as_slice(), b"/"].concat());
+            let has_below = paths.range(below.clone()..).next().is_some_and(|(next, _)| next.starts_with(&below));
+            !paths.contains_key(path)
+                && !has_below
+                && !own_folders.into_iter().any(|folder| paths.contains_key(folder.as_bstr()))
+        })
     }
-    let (few, many) = if ours.changes.len() < theirs.changes.len() { (ours, theirs) } else { (theirs, ours) };
-    let paths: BTreeSet<&[u8]> = many.changes.keys().map(|path| path.as_slice()).collect();
-    few.changes.keys().all(|path| {
-        let own_folders = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..at]);
-        let below = [path.as_slice(), b"/"].concat();
-        let has_below = paths.range(below.as_slice()..).next().is_some_and(|next| next.starts_with(&below));
-        !paths.contains(path.as_slice())
-            && !has_below
-            && !own_folders.into_iter().any(|folder| paths.contains(folder))
-    })
 }
 
 #[cfg(test)]
@@ -225,6 +260,8 @@ mod tests {
             let base = commit(&repo, &files, &[]);
             let one = commit(&repo, &apply(&files, &ours), &[base]);
             let two = commit(&repo, &apply(&files, &theirs), &[base]);
+            let conflicts = repo.merge_by_git(one, two).unwrap().conflicts;
+            prop_assert_eq!(repo.conflicts_of(&[(one, two), (two, two)], one).unwrap(), vec![conflicts, vec![]]);
             if let Some(tree) = repo.merge_apart(one, two).unwrap() {
                 let by_git = repo.merge_by_git(one, two).unwrap();
                 prop_assert_eq!(by_git, Merged { tree, conflicts: vec![] });

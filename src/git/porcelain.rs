@@ -91,7 +91,25 @@ pub struct MergeTree {
 ///
 /// `<tree> NUL (<path> NUL)* NUL (<n> NUL <path>{n} NUL <kind> NUL <message> NUL)*`
 pub fn merge_tree(stdout: &[u8]) -> Option<MergeTree> {
-    let mut fields = stdout.split(|byte| *byte == 0).map(|field| String::from_utf8_lossy(field).into_owned());
+    one_merge(&mut nul_fields(stdout))
+}
+
+/// Reads the answers of the same with `--stdin`: each begins with a status, and ends with one more NUL.
+pub fn merge_trees(stdout: &[u8], count: usize) -> Option<Vec<MergeTree>> {
+    let mut fields = nul_fields(stdout);
+    (0..count)
+        .map(|_| match fields.next()?.as_str() {
+            "0" | "1" => one_merge(&mut fields),
+            _ => None,
+        })
+        .collect()
+}
+
+fn nul_fields(stdout: &[u8]) -> impl Iterator<Item = String> + '_ {
+    stdout.split(|byte| *byte == 0).map(|field| String::from_utf8_lossy(field).into_owned())
+}
+
+fn one_merge(fields: &mut impl Iterator<Item = String>) -> Option<MergeTree> {
     let tree = ObjectId::from_hex(fields.next()?.trim().as_bytes()).ok()?;
     let paths: Vec<String> = fields.by_ref().take_while(|field| !field.is_empty()).collect();
     let mut kinds: Vec<(String, String)> = Vec::new();
@@ -228,6 +246,16 @@ mod tests {
         let merge = merge_tree(b"4b825dc642cb6eb9a060e54bf8d69288fbee4904\0").unwrap();
         assert_eq!(merge.conflicts, vec![]);
         assert_eq!(merge_tree(b"fatal: not a commit"), None);
+    }
+
+    #[test]
+    fn several_merges_are_read_one_by_one() {
+        let answer =
+            b"0\0d56a902ba543edaef70d1b49de3028f02b496367\0a\0\x001\0a\0CONFLICT (contents)\0CONFLICT ...\n\0\x00\
+            1\x002eb2a4dd62e5baa4d1c86239f52b976d5b5479b7\0\0\0";
+        let merges = merge_trees(answer, 2).unwrap();
+        assert_eq!(merges[0].conflicts, vec![("a".to_owned(), "contents".to_owned())]);
+        assert!(merges[1].conflicts.is_empty() && merge_trees(answer, 3).is_none());
     }
 
     #[test]

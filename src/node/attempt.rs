@@ -26,6 +26,9 @@ use crate::task::spec::{self, Defaults};
 /// The exit code by which an executor says that it is out of quota.
 const DEFERRED: i32 = 75;
 
+/// The longest that an executor may ask to be left alone: a nonsensical number must not switch it off for good.
+const MOST_REST: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// What came of an attempt.
 #[derive(Debug)]
 pub enum Outcome {
@@ -37,6 +40,8 @@ pub enum Outcome {
         reason: Reason,
         /// What it had made.
         work: Option<ObjectId>,
+        /// The executor that is out of quota, and how long it is to be left alone.
+        rest: Option<(String, Duration)>,
     },
 }
 
@@ -137,10 +142,10 @@ impl<'a> Attempt<'a> {
     fn work(&self, record: &mut SlotRecord, cancel: &Cancel) -> ExecutorResult<Worked> {
         let session = self.session;
         let task = &self.won.spec.record;
-        let name = task.executor.as_ref().unwrap_or(&session.config.default_executor);
+        let name = self.executor();
         let settings = session
             .config
-            .executor(name)
+            .executor(&name)
             .ok_or_else(|| ExecutorError::Spawn(format!("there is no executor `{name}` here")))?;
         let bytes = session.hub.repo.file_in(self.won.spec.id, FILE).unwrap_or_default();
         let defaults = Defaults { project: task.task.project.clone(), id: Some(task.task.id.to_string()) };
@@ -177,7 +182,7 @@ impl<'a> Attempt<'a> {
         let (reason, error, exit_code) = match &worked.ended {
             Err(why) => (Some(Reason::Spawn), Some(why.clone()), None),
             Ok(Ended::Cancelled) => {
-                return Outcome::GivenBack { reason: Reason::Drained, work: kept };
+                return Outcome::GivenBack { reason: Reason::Drained, work: kept, rest: None };
             }
             Ok(Ended::TimedOut) => (Some(Reason::Timeout), Some("it ran longer than it may".to_owned()), None),
             Ok(Ended::Stalled) => (Some(Reason::Stall), Some("it was silent longer than it may".to_owned()), None),
@@ -188,7 +193,8 @@ impl<'a> Attempt<'a> {
                 }
                 Some(0) => (None, None, Some(0)),
                 Some(DEFERRED) => {
-                    return Outcome::GivenBack { reason: Reason::Quota, work: kept };
+                    let rest = Some((self.executor(), self.rest(worked.output.as_ref())));
+                    return Outcome::GivenBack { reason: Reason::Quota, work: kept, rest };
                 }
                 Some(code) => {
                     (Some(Reason::Exit), Some(format!("exit code {code}{}", last_line(&worked.log))), Some(code))
@@ -207,6 +213,18 @@ impl<'a> Attempt<'a> {
             log_bytes: worked.log_bytes,
             output: worked.output,
         })
+    }
+
+    fn executor(&self) -> String {
+        let named = self.won.spec.record.executor.clone();
+        named.unwrap_or_else(|| self.session.config.default_executor.clone())
+    }
+
+    /// How long an executor that is out of quota is left alone: as long as it said, else for the longest rest there is.
+    fn rest(&self, output: Option<&serde_json::Value>) -> Duration {
+        let named = output.and_then(|output| output.get("retry_after_seconds")?.as_f64());
+        let named = named.filter(|seconds| *seconds >= 0.0).map(|seconds| seconds.min(MOST_REST.as_secs_f64()));
+        named.map_or(*self.session.config.retry_wait_max, Duration::from_secs_f64)
     }
 
     fn message(&self) -> String {

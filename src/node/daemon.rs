@@ -5,7 +5,7 @@
 
 mod beat;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
@@ -26,6 +26,7 @@ use crate::protocol::announce::{Announce, Happened};
 use crate::protocol::claim::{self, Won};
 use crate::protocol::finish::{self, Ending, Finished};
 use crate::protocol::release::release;
+use crate::protocol::takeover;
 use crate::protocol::{Error, Result, Session};
 use crate::task::{Hold, Phase, Reason, TaskName};
 
@@ -110,6 +111,7 @@ pub fn run(session: &Session, options: &Options, signals: &Signals, announce: &d
         beat: 0,
         has_begun: options.watch,
         settled,
+        resting: BTreeMap::new(),
         sender,
         ran: Ran::default(),
     };
@@ -166,6 +168,8 @@ struct Daemon<'a> {
     has_begun: bool,
     /// Whether what an earlier start left has been settled: before that, nothing is claimed.
     settled: bool,
+    /// The executors that are out of quota, and until when they are left alone.
+    resting: BTreeMap<String, Instant>,
     sender: Sender<Message>,
     ran: Ran,
 }
@@ -211,7 +215,7 @@ impl<'a> Daemon<'a> {
         match effect {
             Effect::Sync => self.or_deaf(Self::sync).map(Some),
             Effect::Look => self.or_deaf(Self::look).map(Some),
-            Effect::Claim(tasks) => self.or_deaf(|daemon| daemon.claim(tasks)).map(Some),
+            Effect::Claim { tasks, over } => self.or_deaf(|daemon| daemon.claim(tasks, over)).map(Some),
             Effect::Start { slot, claim, .. } => self.start(scope, slot, claim).map(|()| None),
             Effect::Stop { slot } => {
                 if let Some(running) = self.running.get(&slot) {
@@ -252,7 +256,7 @@ impl<'a> Daemon<'a> {
             self.settled = true;
         }
         let (waiting, _) = outbox::list(&self.session.state)?;
-        if waiting.iter().any(|waiting| waiting.fenced.is_none() && !self.is_ending(&waiting.claim)) {
+        if waiting.iter().any(|waiting| waiting.is_open() && !self.is_ending(&waiting.claim)) {
             finish::flush(self.session, self.announce)?;
         }
         self.release_late_landings()?;
@@ -274,10 +278,10 @@ impl<'a> Daemon<'a> {
     }
 
     fn view(&self) -> Result<View> {
-        view(self.session, &self.session.snapshot()?, &self.options.tasks)
+        view(self.session, &self.session.snapshot()?, &self.options.tasks, &self.resting())
     }
 
-    fn claim(&mut self, tasks: Vec<TaskName>) -> Result<Event> {
+    fn claim(&mut self, tasks: Vec<TaskName>, over: Vec<ObjectId>) -> Result<Event> {
         let snapshot = self.session.snapshot()?;
         let wanted = claim::Options {
             count: tasks.len(),
@@ -285,6 +289,7 @@ impl<'a> Daemon<'a> {
             node: self.session.node.clone(),
             hold: Hold::Beat,
             until: None,
+            over,
         };
         let record = self.record("busy");
         let claimed = claim::claim(self.session, &snapshot, &wanted, Some(record))?;
@@ -293,6 +298,7 @@ impl<'a> Daemon<'a> {
                 self.announce.happened(&Happened::Note(format!("{task} waits: {no_base}")));
             }
         }
+        takeover::tell(self.session, &claimed.won, self.announce);
         // What was not even tried (nothing to build on, nothing to run) is no use trying again as things stand.
         let is_tried = |task: &TaskName| {
             claimed.lost.contains(task) || claimed.won.iter().any(|won| won.claim.record.task == *task)
@@ -341,7 +347,10 @@ impl<'a> Daemon<'a> {
         self.ran.tasks.push(won.claim.record.task.clone());
         let (well, took) = match outcome {
             Outcome::Ended(ending) => (self.finish(&won, &ending)?, ending.took),
-            Outcome::GivenBack { reason, work } => {
+            Outcome::GivenBack { reason, work, rest } => {
+                if let Some((executor, rest)) = rest {
+                    self.leave_alone(executor, rest);
+                }
                 self.give_back(&won, reason, work)?;
                 (true, Duration::ZERO)
             }
@@ -373,9 +382,27 @@ impl<'a> Daemon<'a> {
                 self.ran.failed += 1;
                 self.announce.happened(&Happened::Fenced { task, why, kept });
             }
+            Finished::Refused { why } => {
+                self.ran.failed += 1;
+                self.announce.happened(&Happened::Failed { task, reason: Reason::Publish, error: why });
+            }
             Finished::Waiting => self.announce.happened(&Happened::Waiting { task }),
         }
         Ok(ending.reason.is_none())
+    }
+
+    /// The executors that are left alone now.
+    fn resting(&self) -> BTreeSet<String> {
+        let now = Instant::now();
+        self.resting.iter().filter(|(_, until)| **until > now).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Starts nothing on an executor for a while.
+    fn leave_alone(&mut self, executor: String, rest: Duration) {
+        let text =
+            format!("executor {executor} is out of quota: left alone for {}", crate::config::Dur::from(rest));
+        self.announce.happened(&Happened::Note(text));
+        self.resting.insert(executor, Instant::now() + rest);
     }
 
     /// Gives an attempt back. What was taken away meanwhile is somebody else's: its work is kept.

@@ -3,10 +3,13 @@
 //! Owns what a node does next: when it polls and beats, what it claims, what it stops, when it takes no more and when it
 //! leaves. The loop (`daemon`) only carries effects out and brings events back, so the same code can be simulated.
 
-use std::collections::{BTreeMap, HashSet};
+mod messages;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use super::liveness::{Beat, Liveness, Moment};
+pub use self::messages::{Effect, Event, Said, Settings, View};
+use super::liveness::{Liveness, Moment};
 use crate::git::ObjectId;
 use crate::task::TaskName;
 
@@ -18,145 +21,6 @@ const AT_ONCE: Duration = Duration::from_secs(10);
 
 /// How many rounds in a row a hub may answer without taking a single claim before that counts as a refusal.
 const REFUSALS: u32 = 4;
-
-/// How the node is set up.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
-    /// How many tasks at once.
-    pub slots: usize,
-    /// How many in all at most.
-    pub max: Option<usize>,
-    /// Whether it stays when nothing is left.
-    pub watch: bool,
-    /// How often it looks for work.
-    pub poll: Duration,
-    /// How far that backs off while there is none.
-    pub poll_max: Duration,
-    /// How often it says that it lives.
-    pub heartbeat: Duration,
-    /// The beats of the whole fleet a minute.
-    pub max_beats_per_minute: u32,
-}
-
-/// What the node sees of the fleet.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct View {
-    /// The tasks that may start here now, best first.
-    pub ready: Vec<TaskName>,
-    /// The claims that are the tips of their chains.
-    pub tips: HashSet<ObjectId>,
-    /// What is watched for signs of life: nodes, and claims that their nodes do not list.
-    pub beats: Vec<(String, Beat)>,
-    /// The claims that beats keep alive, each with the name under which it is watched.
-    pub watched: Vec<(TaskName, ObjectId, String)>,
-    /// The claims whose stated time is over.
-    pub expired: Vec<(TaskName, ObjectId)>,
-    /// How many nodes are up.
-    pub fleet: usize,
-    /// Whether this node, or the fleet, is paused.
-    pub paused: bool,
-    /// A random fraction, for jitter.
-    pub jitter: f64,
-}
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// Time went by; nothing else.
-    Time,
-    /// The hub was read.
-    Synced(View),
-    /// What is known here was looked at again, without the hub.
-    Looked(View),
-    /// The hub did not answer.
-    Deaf,
-    /// Our own beat did not get through, so the others' may not have either.
-    Mute,
-    /// Claims were tried.
-    Claimed {
-        /// What was won.
-        won: Vec<(TaskName, ObjectId)>,
-        /// What is not to be tried again in this state of things.
-        set_aside: Vec<TaskName>,
-        /// Whether the hub took none of them though it answered.
-        refused: bool,
-    },
-    /// The executor in a slot ended, or was stopped.
-    Ended {
-        /// The slot.
-        slot: usize,
-    },
-    /// What ended in a slot was published, kept, or given back.
-    Settled {
-        /// The slot.
-        slot: usize,
-        /// Whether the attempt went well.
-        well: bool,
-        /// How long the executor ran.
-        took: Duration,
-    },
-    /// Something on this machine hints that it is worth looking.
-    Hint,
-    /// A signal: the first or a later one.
-    Signal(u32),
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
-    /// Read the hub; answers `Synced` or `Deaf`.
-    Sync,
-    /// Look at what is known here; answers `Looked`, or `Deaf` where something was to be mended first.
-    Look,
-    /// Try to claim these, in one push; answers `Claimed`.
-    Claim(Vec<TaskName>),
-    /// Start what was won in a slot.
-    Start {
-        /// The slot.
-        slot: usize,
-        /// The task.
-        task: TaskName,
-        /// The claim.
-        claim: ObjectId,
-    },
-    /// Stop the executor in a slot; answers `Ended` by and by.
-    Stop {
-        /// The slot.
-        slot: usize,
-    },
-    /// Publish what ended in a slot; answers `Settled`.
-    Settle {
-        /// The slot.
-        slot: usize,
-    },
-    /// Take claims of lost nodes back.
-    Reclaim(Vec<(TaskName, ObjectId)>),
-    /// Say that the node lives; answers `Mute` where that does not get through.
-    Beat,
-    /// Tell people.
-    Tell(Said),
-    /// The hub refuses every claim: give up.
-    GiveUp,
-    /// There is nothing left to do, or the node was told to go.
-    Leave,
-}
-
-/// What people are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Said {
-    /// The hub does not answer; work under way goes on.
-    HubAway,
-    /// The hub answers again.
-    HubBack,
-    /// Tasks fail at once, one after the other: the node waits before it tries one more.
-    Broken,
-    /// The node takes no more, and finishes what runs.
-    Draining,
-    /// The node, or the fleet, was paused.
-    Paused,
-    /// It was resumed.
-    Resumed,
-}
 
 /// The node's whole state.
 #[derive(Debug, Clone, PartialEq)]
@@ -253,7 +117,9 @@ impl Machine {
                 self.poll_at = self.poll_at.min(now.max(self.polled_at + gap));
             }
             Event::Synced(view) => self.synced(now, &view, &mut effects),
-            Event::Looked(view) => self.fill(now, &view, &mut effects, false),
+            Event::Looked(view) => {
+                self.fill(now, &view, &[], &mut effects, false);
+            }
             Event::Deaf => self.went_deaf(now, &mut effects),
             Event::Mute => self.liveness.deaf(),
             Event::Claimed { won, set_aside, refused } => self.claimed(now, won, set_aside, refused, &mut effects),
@@ -312,23 +178,21 @@ impl Machine {
                 effects.push(Effect::Stop { slot: *slot });
             }
         }
+        self.liveness.hear(now, &view.beats);
+        let lost = self.lost(now, view);
+        // What was tried in vain is not taken over, so that it is given back at the second look.
+        let (mut given_back, lost): (Vec<_>, Vec<_>) =
+            lost.into_iter().partition(|(task, _)| self.set_aside.contains(task));
         if self.settings.watch {
             // What could not be built on then may be built on now.
-            self.set_aside.clear();
+            self.set_aside = given_back.iter().map(|(task, _)| task.clone()).collect();
         }
-        self.liveness.hear(now, &view.beats);
-        let own: HashSet<ObjectId> = self.held.values().map(|held| held.claim).collect();
-        let lost: Vec<(TaskName, ObjectId)> = view
-            .watched
-            .iter()
-            .filter(|(_, claim, name)| !own.contains(claim) && self.liveness.is_lost(now, name))
-            .map(|(task, claim, _)| (task.clone(), *claim))
-            .chain(view.expired.iter().cloned())
-            .collect();
-        if !lost.is_empty() {
-            effects.push(Effect::Reclaim(lost));
+        let taken_over = self.fill(now, view, &lost, effects, true);
+        given_back.extend(lost.into_iter().filter(|(_, claim)| !taken_over.contains(claim)));
+        given_back.extend(view.expired.iter().cloned());
+        if !given_back.is_empty() {
+            effects.push(Effect::Reclaim(given_back));
         }
-        self.fill(now, view, effects, true);
         if !self.claiming {
             let found_nothing = self.held.len() == self.settings.slots || view.ready.is_empty();
             self.poll_pause = match found_nothing && self.held.is_empty() {
@@ -339,10 +203,26 @@ impl Machine {
         }
     }
 
-    /// Claims for all free slots at once; leaves where there is nothing left to wait for.
-    fn fill(&mut self, now: Moment, view: &View, effects: &mut Vec<Effect>, is_fresh: bool) {
+    /// The claims of nodes that are lost.
+    fn lost(&self, now: Moment, view: &View) -> Vec<(TaskName, ObjectId)> {
+        let own: HashSet<ObjectId> = self.held.values().map(|held| held.claim).collect();
+        let is_lost = |claim: &ObjectId, name: &str| !own.contains(claim) && self.liveness.is_lost(now, name);
+        let lost = view.watched.iter().filter(|(_, claim, name)| is_lost(claim, name));
+        lost.map(|(task, claim, _)| (task.clone(), *claim)).collect()
+    }
+
+    /// Claims for all free slots at once, also what is lost elsewhere; leaves where there is nothing left to wait for.
+    /// Says which claims it takes over.
+    fn fill(
+        &mut self,
+        now: Moment,
+        view: &View,
+        lost: &[(TaskName, ObjectId)],
+        effects: &mut Vec<Effect>,
+        is_fresh: bool,
+    ) -> Vec<ObjectId> {
         if self.claiming {
-            return;
+            return Vec::new();
         }
         let left = self.settings.max.map_or(usize::MAX, |max| max.saturating_sub(self.begun));
         let mut free = self.settings.slots.saturating_sub(self.held.len()).min(left);
@@ -353,14 +233,24 @@ impl Machine {
         if self.draining || self.paused {
             free = 0;
         }
+        let lost: HashMap<&TaskName, ObjectId> = lost.iter().map(|(task, claim)| (task, *claim)).collect();
         let held: HashSet<&TaskName> = self.held.values().map(|held| &held.task).collect();
-        let ready = view.ready.iter().filter(|task| !held.contains(task) && !self.set_aside.contains(*task));
-        let wanted: Vec<TaskName> = ready.take(free).cloned().collect();
-        if !wanted.is_empty() {
+        let at_work: HashSet<&TaskName> =
+            view.watched.iter().map(|(task, ..)| task).filter(|task| !lost.contains_key(task)).collect();
+        let is_free =
+            |task: &&TaskName| !held.contains(task) && !at_work.contains(task) && !self.set_aside.contains(*task);
+        let tasks: Vec<TaskName> = view.ready.iter().filter(is_free).take(free).cloned().collect();
+        if !tasks.is_empty() {
             self.claiming = true;
-            effects.push(Effect::Claim(wanted));
-            return;
+            let over: Vec<ObjectId> = tasks.iter().filter_map(|task| lost.get(task).copied()).collect();
+            effects.push(Effect::Claim { tasks, over: over.clone() });
+            return over;
         }
+        self.leave_if_done(now, left, effects, is_fresh);
+        Vec::new()
+    }
+
+    fn leave_if_done(&mut self, now: Moment, left: usize, effects: &mut Vec<Effect>, is_fresh: bool) {
         let may_leave = self.held.is_empty() && (self.draining || !self.settings.watch || left == 0);
         if !may_leave {
             return;

@@ -2,6 +2,7 @@
 //!
 //! Goes by the same observation as a node does: a one-shot command has to listen as long as the silence must last.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::liveness::Liveness;
@@ -38,7 +39,7 @@ pub fn reap(
     loop {
         session.sync()?;
         let snapshot = session.snapshot()?;
-        let seen = view(session, &snapshot, &[])?;
+        let seen = view(session, &snapshot, &[], &BTreeSet::new())?;
         liveness.hear(started.elapsed(), &seen.beats);
         let meant: Vec<&Task> = snapshot.tasks.iter().filter(|task| is_meant(session, task, options)).collect();
         let mut listening = false;

@@ -1,5 +1,6 @@
 //! What the node sees of the fleet, taken from a snapshot for the pure machine.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::liveness::Beat;
@@ -10,11 +11,17 @@ use crate::protocol::{Result, Session, pick};
 use crate::task::order::{self, Candidate};
 use crate::task::{Hold, Phase, TaskName};
 
-/// Takes the view; `wanted`: only these tasks are run here, unless it is empty.
-pub fn view(session: &Session, snapshot: &Snapshot, wanted: &[TaskName]) -> Result<View> {
+/// Takes the view; `wanted`: only these tasks are run here, unless it is empty; `resting`: the executors that are left
+/// alone for now.
+pub fn view(
+    session: &Session,
+    snapshot: &Snapshot,
+    wanted: &[TaskName],
+    resting: &BTreeSet<String>,
+) -> Result<View> {
     let nodes = session.hub.node_records()?;
     let mut view = View {
-        ready: ready(session, snapshot, wanted),
+        ready: ready(session, snapshot, wanted, resting),
         paused: session.hub.control()?.is_paused(session.node.as_str()),
         fleet: nodes.iter().filter(|node| node.record.state != "stopped").count(),
         jitter: session.ambient.fraction(),
@@ -32,9 +39,11 @@ pub fn view(session: &Session, snapshot: &Snapshot, wanted: &[TaskName]) -> Resu
     Ok(view)
 }
 
-fn ready(session: &Session, snapshot: &Snapshot, wanted: &[TaskName]) -> Vec<TaskName> {
-    let offer = pick::offer(session, snapshot, &session.node, false);
+fn ready(session: &Session, snapshot: &Snapshot, wanted: &[TaskName], resting: &BTreeSet<String>) -> Vec<TaskName> {
+    let mut offer = pick::offer(session, snapshot, &session.node, false);
+    offer.executors.retain(|executor| !resting.contains(executor));
     let mut candidates: Vec<Candidate> = pick::candidates(session, snapshot);
+    candidates.extend(pick::takeovers(session, snapshot).map(|(_, candidate)| candidate));
     candidates.retain(|candidate| wanted.is_empty() || wanted.contains(&candidate.name));
     order::choose(&candidates, &offer).into_iter().map(|candidate| candidate.name.clone()).collect()
 }

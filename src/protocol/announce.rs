@@ -58,6 +58,15 @@ pub enum Happened {
         /// Why.
         reason: Reason,
     },
+    /// An attempt was taken over from a lost node.
+    TakenOver {
+        /// The task.
+        task: TaskName,
+        /// The node that was lost.
+        node: String,
+        /// The number of the attempt that begins with it.
+        attempt: u32,
+    },
     /// A result was merged.
     Merged {
         /// The task.

@@ -35,6 +35,8 @@ pub struct Options {
     pub hold: Hold,
     /// When a hold by hand or offline ends.
     pub until: Option<Timestamp>,
+    /// The claims of lost nodes that may be taken over.
+    pub over: Vec<ObjectId>,
 }
 
 /// A claim that was won.
@@ -195,6 +197,8 @@ pub fn unfinished(session: &Session, snapshot: &Snapshot, options: &Options) -> 
 fn pick_tasks<'a>(session: &Session, snapshot: &'a Snapshot, options: &Options) -> Vec<&'a Task> {
     let offer: Offer = pick::offer(session, snapshot, &options.node, options.hold == Hold::Hand);
     let mut candidates: Vec<Candidate> = pick::candidates(session, snapshot);
+    let over = pick::takeovers(session, snapshot).filter(|(claim, _)| options.over.contains(claim));
+    candidates.extend(over.map(|(_, candidate)| candidate));
     candidates.retain(|candidate| options.tasks.is_empty() || options.tasks.contains(&candidate.name));
     order::choose(&candidates, &offer).iter().filter_map(|candidate| snapshot.get(&candidate.name)).collect()
 }

@@ -9,6 +9,7 @@ pub mod branch;
 pub mod cancel;
 pub mod claim;
 pub mod collect;
+pub mod conflicts;
 pub mod enqueue;
 pub mod error;
 pub mod finish;
@@ -26,6 +27,7 @@ pub mod schedule;
 pub mod seal;
 pub mod session;
 pub mod setup;
+pub mod takeover;
 pub mod why;
 
 pub use announce::{Announce, Happened};

@@ -3,12 +3,15 @@
 use std::collections::HashMap;
 
 use crate::config::model::{ExecutorKind, NodeMode};
+use crate::git::ObjectId;
+use crate::hub::format::ClaimRecord;
 use crate::hub::format::spec::FILE;
+use crate::hub::nodes::Seen;
 use crate::hub::snapshot::{Snapshot, Task};
 use crate::task::order::{Candidate, Offer};
 use crate::task::path::{DEFAULT_ESTIMATE, Step, longest};
 use crate::task::spec::{self, Defaults};
-use crate::task::{Name, Phase, Reason, State, TaskName, transition};
+use crate::task::{Hold, Name, Phase, Reason, State, TaskName, transition};
 
 use super::session::Session;
 
@@ -74,6 +77,22 @@ pub fn candidates(session: &Session, snapshot: &Snapshot) -> Vec<Candidate> {
         .collect()
 }
 
+/// Describes the tasks that other nodes run, as they would stand if those were lost, each with the claim that would be
+/// taken over. One that may not be tried again after that is left out.
+pub fn takeovers<'a>(
+    session: &'a Session,
+    snapshot: &'a Snapshot,
+) -> impl Iterator<Item = (ObjectId, Candidate)> + 'a {
+    let max = session.config.max_attempts;
+    snapshot.tasks.iter().filter_map(move |task| {
+        let claim = task.claim_in(Phase::Running)?;
+        let is_theirs = claim.record.hold == Some(Hold::Beat) && claim.record.instance != session.state.instance;
+        let may_go_on = transition::taken_away(claim.record.attempts, Reason::Lost, max) == Phase::Released;
+        let candidate = || Candidate { state: State::Pending, ..unread(session, snapshot, task) };
+        (is_theirs && may_go_on).then(|| (claim.id, candidate()))
+    })
+}
+
 /// Describes one task for the choice; of its path only itself.
 pub fn candidate(session: &Session, snapshot: &Snapshot, task: &Task) -> Candidate {
     let may_start = matches!(task.state(), crate::task::State::Pending | crate::task::State::Assigned);
@@ -124,11 +143,23 @@ fn rests(session: &Session, task: &Task) -> u64 {
         return 0;
     }
     let config = &session.config;
-    let rest = transition::rest(claim.record.attempts.charged, *config.retry_wait, *config.retry_wait_max);
+    let rest = match is_for_others(session, &claim.record) {
+        true => *config.retry_wait_max,
+        false => transition::rest(claim.record.attempts.charged, *config.retry_wait, *config.retry_wait_max),
+    };
     let over = claim.at.as_second() as f64 + rest.as_secs_f64();
     let left = over - session.ambient.now().as_second() as f64;
     // Another clock may be wrong; it must not put a task off for longer than the rest itself.
     left.min(rest.as_secs_f64()).max(0.0).ceil() as u64
+}
+
+/// Says whether an attempt could not even be started on this node while others are up: then they come first.
+fn is_for_others(session: &Session, record: &ClaimRecord) -> bool {
+    let own = session.node.as_str();
+    let is_other = |node: &Seen| node.name != own && node.record.state != "stopped";
+    record.reason == Some(Reason::Spawn)
+        && record.node.as_deref() == Some(own)
+        && session.hub.node_records().is_ok_and(|nodes| nodes.iter().any(is_other))
 }
 
 /// Returns the name of the executor that a task runs on.

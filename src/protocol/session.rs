@@ -104,9 +104,9 @@ impl Session {
         }
     }
 
-    /// Reads the hub; one that lost its memory is only told of.
-    pub fn sync_leniently(&self) -> Result<Synced> {
-        self.sync_all(None)
+    /// Reads the hub, and a branch of it beside the targets that tasks name; a hub that lost its memory is only told of.
+    pub fn sync_leniently(&self, branch: Option<&str>) -> Result<Synced> {
+        self.sync_all(branch)
     }
 
     fn sync_all(&self, branch: Option<&str>) -> Result<Synced> {

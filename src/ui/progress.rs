@@ -63,6 +63,9 @@ impl Progress {
             Happened::Released { task, reason } => {
                 format!("{} {task} ({reason})", theme.warning("released "))
             }
+            Happened::TakenOver { task, node, attempt } => {
+                format!("{} {task} from {}, as attempt {attempt}", theme.warning("took over"), escaped(node))
+            }
             Happened::Merged { task } => format!("{} {task}", theme.good("merged   ")),
             Happened::Conflicted { task, files } => {
                 let files: Vec<String> =

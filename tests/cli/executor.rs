@@ -183,6 +183,40 @@ fn one_that_is_out_of_quota_gives_the_task_back_uncharged() {
 }
 
 #[test]
+fn one_that_is_out_of_quota_is_left_alone_for_as_long_as_it_says_and_others_go_on() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let a = sandbox.repo("a");
+    configure(&a, &sandbox.hub(), "project = \"p\"\n[executors.other]\nkind = \"shell\"\n");
+    let home = |name: &str| sandbox.root().join("home").join(name);
+    let out = "[ -e $HOME/more ] || { echo \"{\\\"retry_after_seconds\\\": $(cat $HOME/rest)}\" > $DISPATCH_RESULT_FILE; \
+        date +%s > $HOME/began; exit 75; }; echo $(( $(date +%s) - $(cat $HOME/began) )) > $DISPATCH_ID.txt";
+    for (id, more) in [("a", ""), ("b", ""), ("c", "\nexecutor: other")] {
+        let line = if id == "c" { "echo c > c.txt" } else { out };
+        a.spec(&format!("tasks/{id}.md"), &format!("run: |\n  {line}{more}"), "# A task");
+    }
+    a.dispatch(&["enqueue", "tasks"]).success();
+    fs::write(home("rest"), "3600").unwrap();
+    let told = a.dispatch(&["run"]);
+    assert!(told.stderr.contains("executor shell is out of quota: left alone for 1h"), "{told}");
+    assert_eq!(states(&a), ["a pending", "b pending", "c completed"]);
+    assert_eq!((&task(&a, "a")["attempt"], &task(&a, "b")["attempt"]), (&json!(1), &json!(null)), "b is not tried");
+    assert_eq!(a.dispatch(&["nodes", "--json"]).json()["nodes"][0]["executors"], json!(["other"]));
+    // A node that stays goes on with it when the time is up.
+    a.git(&["config", "dispatch.node.poll", "100ms"]);
+    a.git(&["config", "dispatch.node.pollMax", "200ms"]);
+    fs::remove_file(home("began")).unwrap();
+    fs::write(home("rest"), "2").unwrap();
+    let node = a.spawn(&["run", "--watch"]);
+    eventually(PATIENCE, || home("began").exists());
+    fs::write(home("more"), "").unwrap();
+    eventually(PATIENCE, || states(&a) == ["a completed", "b completed", "c completed"]);
+    drop(node);
+    a.dispatch(&["collect"]).success();
+    let rested = |id: &str| file(&sandbox.hub(), &format!("{id}.txt")).parse::<u32>().unwrap();
+    assert!(rested("a").min(rested("b")) >= 1, "it was to be left alone for two seconds");
+}
+
+#[test]
 fn what_it_left_uncommitted_is_committed() {
     each_hub(|_, a, hub| {
         done(

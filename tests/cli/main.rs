@@ -29,12 +29,14 @@ mod vandals; // executors that break their clone or plant something in it
 // Merging.
 mod checkout; // the checkout follows, or stays and says so
 mod collect; // order, conflicts, seals
+mod conflicts; // what would not merge, before anything is merged
 
 // What goes wrong, and what it costs.
 mod counts; // git processes and pushes
 mod crash; // commands that are killed
 mod late; // answers that never arrive, hubs that are away
 mod races; // many at once
+mod refused;
 mod regression; // bugs that there were
 mod regression_attack; // bugs found by attacking the protocol
 

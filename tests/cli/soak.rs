@@ -114,7 +114,8 @@ fn count(fleet: &Fleet, ids: &[String], said: &[String], counts: &mut Counts) {
     for id in ids {
         let phases = fleet.phases(id);
         counts.accepted_twice += usize::from(phases.iter().filter(|phase| *phase == "completed").count() > 1);
-        counts.recovered += phases.iter().filter(|phase| *phase == "released").count();
+        // Each attempt but the last was given back or taken over.
+        counts.recovered += phases.iter().filter(|phase| *phase == "running").count().saturating_sub(1);
         let is_usual = |phase: &String| ["running", "released", "completed"].contains(&phase.as_str());
         counts.unexpected += usize::from(!phases.iter().all(is_usual));
     }

@@ -152,7 +152,10 @@ impl Node {
         let event = match effect {
             Effect::Sync => Some(self.sync(net)?),
             Effect::Look => Some(Event::Looked(self.view(net))),
-            Effect::Claim(tasks) => Some(self.claim(&tasks, net)),
+            Effect::Claim { tasks, over } => {
+                over.iter().for_each(|claim| self.judge_reclaim(*claim, net));
+                Some(self.claim(&tasks, &over, net))
+            }
             Effect::Start { slot, claim, .. } => {
                 net.hub.begin(claim);
                 let (ends, well) = (now + net.dice.between(500, 150_000), !net.dice.one_in(5));
@@ -324,17 +327,22 @@ impl Node {
                 view.beats.push((name.clone(), sign(tip.to_string(), interval)));
             }
             view.watched.push((name_of(task), tip, name));
+            if taken_away(commit.attempts, Reason::Lost, MAX_ATTEMPTS) == Phase::Released {
+                view.ready.push(name_of(task));
+            }
         }
         view
     }
 
     /// One push for all, one sync, and the look again.
-    fn claim(&mut self, tasks: &[TaskName], net: &mut Net) -> Event {
+    fn claim(&mut self, tasks: &[TaskName], over: &[ObjectId], net: &mut Net) -> Event {
         let mut bids = Vec::new();
         for task in tasks.iter().map(number_of) {
             let parent = match net.hub.standing(&self.mirror, task) {
                 Standing::Fresh => None,
-                Standing::Claimed(tip) if net.hub.get(tip).phase == Phase::Released => Some(tip),
+                Standing::Claimed(tip) if net.hub.get(tip).phase == Phase::Released || over.contains(&tip) => {
+                    Some(tip)
+                }
                 _ => continue,
             };
             let before = parent.map(|tip| *net.hub.get(tip));

@@ -16,7 +16,7 @@ impl Daemon<'_> {
     /// not take it now.
     pub(super) fn held_claims(&self) -> Vec<ObjectId> {
         let (waiting, _) = outbox::list(&self.session.state).unwrap_or_default();
-        let waiting = waiting.into_iter().filter(|waiting| waiting.fenced.is_none());
+        let waiting = waiting.into_iter().filter(outbox::Waiting::is_open);
         let waiting = waiting.filter_map(|waiting| ObjectId::from_hex(waiting.claim.as_bytes()).ok());
         let running = self.running.values().map(|running| running.won.claim.id);
         running.chain(self.won.keys().copied()).chain(waiting).collect()
@@ -36,7 +36,7 @@ impl Daemon<'_> {
             host: session.ambient.host(),
             slots: self.options.slots as u32,
             labels: settings.labels,
-            executors: pick::executors(session, &session.node),
+            executors: self.executors(),
             mode: format!("{:?}", settings.mode).to_lowercase(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             beat_seconds: self.machine.beat_interval().as_secs_f64(),
@@ -47,6 +47,13 @@ impl Daemon<'_> {
             beat: self.beat,
             ..NodeRecord::default()
         }
+    }
+
+    /// The executors that this node offers now; those that are out of quota are not among them.
+    fn executors(&self) -> Vec<String> {
+        let resting = self.resting();
+        let offered = pick::executors(self.session, &self.session.node);
+        offered.into_iter().filter(|executor| !resting.contains(executor)).collect()
     }
 
     /// The last lines of what runs in the slots.

@@ -1,6 +1,7 @@
 //! The machine, event by event: what a node does next, told without a hub, a clock or a thread.
 
 use super::*;
+use crate::node::liveness::Beat;
 
 const POLL: Duration = Duration::from_secs(10);
 const POLL_MAX: Duration = Duration::from_secs(60);
@@ -66,7 +67,7 @@ fn end(machine: &mut Machine, now: Moment, slot: usize, well: bool, took: u64) -
 
 fn claimed(effects: &[Effect]) -> Option<usize> {
     effects.iter().find_map(|effect| match effect {
-        Effect::Claim(tasks) => Some(tasks.len()),
+        Effect::Claim { tasks, .. } => Some(tasks.len()),
         _ => None,
     })
 }
@@ -76,13 +77,20 @@ fn all_free_slots_are_claimed_for_in_one_effect() {
     let (mut machine, effects) = Machine::new(settings());
     assert_eq!(effects, [Effect::Sync]);
     let effects = machine.step(at(0), Event::Synced(seen(9, &[])));
-    assert!(effects.contains(&Effect::Claim(vec![task(1), task(2), task(3)])), "{effects:?}");
+    assert!(
+        effects.contains(&Effect::Claim { tasks: vec![task(1), task(2), task(3)], over: vec![] }),
+        "{effects:?}"
+    );
     let effects = machine.step(at(0), won(&[1, 3]));
     let started =
         [(1, 1), (2, 3)].map(|(slot, number)| Effect::Start { slot, task: task(number), claim: claim(number) });
     assert!(started.iter().all(|start| effects.contains(start)), "{effects:?}");
     let effects = machine.step(at(0), Event::Looked(seen(9, &[1, 3])));
-    assert_eq!(effects, [Effect::Claim(vec![task(2)])], "what it holds is not claimed again");
+    assert_eq!(
+        effects,
+        [Effect::Claim { tasks: vec![task(2)], over: vec![] }],
+        "what it holds is not claimed again"
+    );
 }
 
 #[test]
@@ -272,7 +280,7 @@ fn a_hub_that_refuses_every_claim_is_not_hammered() {
             let event = match effect {
                 Effect::Sync => Event::Synced(seen(3, &[])),
                 Effect::Look => Event::Looked(seen(3, &[])),
-                Effect::Claim(_) => refused(),
+                Effect::Claim { .. } => refused(),
                 _ => continue,
             };
             claims += u32::from(event == refused());
@@ -328,6 +336,39 @@ fn a_silent_neighbour_is_taken_back_from_after_its_time() {
     assert!(!is_taken_back(&machine.step(at(301), Event::Synced(neighbour("2")))), "it moved");
 }
 
+/// The same neighbour, whose task could run here.
+fn able_neighbour(mark: &str) -> View {
+    View { ready: vec![task(7)], ..neighbour(mark) }
+}
+
+#[test]
+fn what_is_lost_is_taken_over_where_there_is_room_and_given_back_where_there_is_none() {
+    let (mut machine, _) = Machine::new(settings());
+    for second in [0, 100, 299] {
+        let effects = machine.step(at(second), Event::Synced(able_neighbour("1")));
+        assert_eq!(
+            (claimed(&effects), is_taken_back(&effects)),
+            (None, false),
+            "its node lives, as far as is known"
+        );
+    }
+    assert_eq!(claimed(&machine.step(at(299), Event::Looked(able_neighbour("1")))), None);
+    let effects = machine.step(at(300), Event::Synced(able_neighbour("1")));
+    assert!(effects.contains(&Effect::Claim { tasks: vec![task(7)], over: vec![claim(7)] }), "{effects:?}");
+    assert!(!is_taken_back(&effects), "{effects:?}");
+    // Nothing to build on: at the next look it is given back, and not tried again.
+    machine.step(at(300), Event::Claimed { won: vec![], set_aside: vec![task(7)], refused: false });
+    let effects = machine.step(at(310), Event::Synced(able_neighbour("1")));
+    assert!(claimed(&effects).is_none() && is_taken_back(&effects), "{effects:?}");
+
+    let mut full = holding(settings(), &[1, 2, 3]);
+    let seen = || Event::Synced(View { tips: [1, 2, 3].map(claim).into(), ..able_neighbour("1") });
+    for second in [10, 110] {
+        full.step(at(second), seen());
+    }
+    assert!(is_taken_back(&full.step(at(310), seen())), "somebody else may have room");
+}
+
 #[test]
 fn nobody_is_lost_through_an_outage() {
     let (mut machine, _) = Machine::new(settings());
@@ -364,7 +405,7 @@ fn a_run_does_not_leave_over_a_claim_that_is_about_to_be_tried() {
     let effects = machine.step(machine.due(), Event::Settled { slot: 1, well: true, took: at(9) });
     assert_eq!(effects, [Effect::Look, Effect::Sync]);
     let ready = View { ready: vec![task(2)], ..seen(0, &[]) };
-    assert_eq!(machine.step(at(13), Event::Looked(ready)), [Effect::Claim(vec![task(2)])]);
+    assert_eq!(machine.step(at(13), Event::Looked(ready)), [Effect::Claim { tasks: vec![task(2)], over: vec![] }]);
     let effects = machine.step(at(13), Event::Deaf);
     assert!(!effects.contains(&Effect::Leave), "what it wins would be held by nobody: {effects:?}");
     let effects = machine.step(at(13), won(&[2]));
