@@ -10,6 +10,7 @@ use super::claim::write;
 use super::error::{Error, Result};
 use super::nodes::{Node, nodes};
 use super::pick;
+use super::refusal::Refusal;
 use super::release::release;
 use super::session::Session;
 use crate::config::near::nearest;
@@ -26,8 +27,10 @@ const TRIES: u32 = 20;
 
 /// Assigns one task to one node. Answers with a line for the person where the node does not take it up now.
 pub fn assign(session: &Session, name: &TaskName, node: &Name) -> Result<Option<String>> {
+    let mut refusal = Refusal::default();
     for _ in 0..TRIES {
         session.sync()?;
+        refusal.look(session)?;
         let snapshot = session.snapshot()?;
         let known = find(session, &snapshot, node)?;
         let Some(task) = snapshot.get(name) else { break };
@@ -44,9 +47,10 @@ pub fn assign(session: &Session, name: &TaskName, node: &Name) -> Result<Option<
         }
         check_fit(session, &snapshot, task, &known, node)?;
         let edit = edit(session, task, node)?;
-        if session.hub.publish(&[edit])?[0].is_yes() {
+        if session.hub.publish(std::slice::from_ref(&edit))?[0].is_yes() {
             return not_up(session, &known);
         }
+        refusal.tried(vec![edit]);
     }
     Err(HubError::Busy { name: session.hub.layout.claim(name), tries: TRIES }.into())
 }

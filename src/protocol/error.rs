@@ -34,7 +34,7 @@ pub enum Error {
     #[diagnostic(transparent)]
     Spec(#[from] Box<task::spec::SpecError>),
     /// A file or folder given to a command cannot be read.
-    #[error("cannot read `{}`: {source}", escaped(.path))]
+    #[error("cannot read `{}`", escaped(.path))]
     #[diagnostic(
         code(dispatch::enqueue::unreadable),
         help("name files that exist, folders with `*.md` in them, or `-` for standard input")
