@@ -99,7 +99,7 @@ pub fn collect(session: &Session, options: &Options, announce: &dyn Announce) ->
         }
         let mut collected = outcome(&plan, &target, tip);
         collected.checkout_note = checkout::follow(session, checkout)?;
-        settle(session, &plan, &target, announce)?;
+        settle(session, &plan, &collected, announce)?;
         let sealed_now = finished.iter().filter(|name| !collected.merged.iter().any(|(done, _)| done == *name));
         let sealed_now: Vec<TaskName> = sealed_now.cloned().collect();
         for name in sealed_now {
@@ -149,7 +149,8 @@ fn publish(session: &Session, plan: &Plan, target: &str, old: ObjectId) -> Resul
 }
 
 /// What follows once the target has moved: conflicts and stale work are recorded, merged tasks are sealed.
-fn settle(session: &Session, plan: &Plan, target: &str, announce: &dyn Announce) -> Result<()> {
+fn settle(session: &Session, plan: &Plan, collected: &Collected, announce: &dyn Announce) -> Result<()> {
+    let target = collected.target.as_str();
     for merge in &plan.merges {
         announce.happened(&Happened::Merged { task: merge.task.clone() });
     }
@@ -172,7 +173,12 @@ fn settle(session: &Session, plan: &Plan, target: &str, announce: &dyn Announce)
             delete_branch: session.config.collect.delete_branches,
         })
         .collect();
-    seal::seal(session, &ended)
+    // It explains and decides nothing: where it cannot be written, the collect is as good.
+    let report = || super::report::note(session, collected).unwrap_or_default();
+    for (branch, why) in seal::seal_with(session, &ended, &report)? {
+        announce.happened(&Happened::Note(format!("the branch {branch} {why}; it stays")));
+    }
+    Ok(())
 }
 
 /// Writes the claim that says merged; it is pushed together with the target.

@@ -22,6 +22,7 @@ pub mod pick;
 pub mod refusal;
 pub mod release;
 pub mod replace;
+pub mod report;
 pub mod retry;
 pub mod schedule;
 pub mod seal;
