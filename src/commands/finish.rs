@@ -65,6 +65,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
             }
             Ok(Exit::Done)
         }
+        Finished::Refused { why } => Err(Error::FinishRefused { task, why }.into()),
         Finished::Fenced { why, kept } => {
             let help = match kept {
                 Some(name) => format!("your work is kept at {name}; `git log {name}` shows it"),

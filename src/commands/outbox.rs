@@ -30,15 +30,18 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     if context.ui.json {
         let records: Vec<_> = waiting
             .iter()
-            .map(|one| json!({"task": one.task, "claim": one.claim, "node": one.node, "fenced": one.fenced}))
+            .map(|one| json!({"task": one.task, "claim": one.claim, "node": one.node, "fenced": one.fenced, "refused": one.refused}))
             .collect();
         let broken: Vec<_> = broken.iter().map(|one| json!({"file": one.file, "why": one.why})).collect();
         context.ui.document(&json!({"outbox": records, "broken": broken}));
     } else {
         let mut table = Table::default();
         for one in &waiting {
-            let why =
-                one.fenced.as_deref().map_or("waits for the hub".to_owned(), |why| format!("fenced off: {why}"));
+            let why = match (&one.fenced, &one.refused) {
+                (Some(why), _) => format!("fenced off: {why}"),
+                (None, Some(why)) => format!("refused: {why}"),
+                (None, None) => "waits for the hub".to_owned(),
+            };
             table.push(vec![Cell::text(&one.task), Cell::text(&one.node), Cell::text(&why)]);
         }
         for one in &broken {

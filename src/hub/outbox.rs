@@ -12,7 +12,7 @@ use crate::git::refs::RefChange;
 use crate::git::{Error as GitError, ObjectId};
 
 /// A finished attempt whose result the hub may not have yet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
     /// The version of this record.
     pub v: u32,
@@ -28,6 +28,19 @@ pub struct Waiting {
     pub node: String,
     /// Why it is no longer to be published, once that is known; the work is kept then.
     pub fenced: Option<String>,
+    /// In how many rounds the hub answered and did not take it.
+    #[serde(default)]
+    pub rounds: u32,
+    /// Why the hub will not have it, once that is known; the work is kept then.
+    #[serde(default)]
+    pub refused: Option<String>,
+}
+
+impl Waiting {
+    /// Says whether it is still to be published as a result.
+    pub fn is_open(&self) -> bool {
+        self.fenced.is_none() && self.refused.is_none()
+    }
 }
 
 /// A record that is not of this version, or broken: kept, named, never acted on.

@@ -256,7 +256,7 @@ impl<'a> Daemon<'a> {
             self.settled = true;
         }
         let (waiting, _) = outbox::list(&self.session.state)?;
-        if waiting.iter().any(|waiting| waiting.fenced.is_none() && !self.is_ending(&waiting.claim)) {
+        if waiting.iter().any(|waiting| waiting.is_open() && !self.is_ending(&waiting.claim)) {
             finish::flush(self.session, self.announce)?;
         }
         self.release_late_landings()?;
@@ -381,6 +381,10 @@ impl<'a> Daemon<'a> {
             Finished::Fenced { why, kept } => {
                 self.ran.failed += 1;
                 self.announce.happened(&Happened::Fenced { task, why, kept });
+            }
+            Finished::Refused { why } => {
+                self.ran.failed += 1;
+                self.announce.happened(&Happened::Failed { task, reason: Reason::Publish, error: why });
             }
             Finished::Waiting => self.announce.happened(&Happened::Waiting { task }),
         }

@@ -212,6 +212,20 @@ pub enum Error {
         #[help]
         help: String,
     },
+    /// The hub takes other things, and not this result.
+    #[error("{task} has failed: {}", escaped(.why))]
+    #[diagnostic(
+        code(dispatch::finish::refused),
+        help(
+            "find out what the hub has against it (a hook, a size, a secret), mend that, and `git dispatch retry` the task"
+        )
+    )]
+    FinishRefused {
+        /// The task.
+        task: TaskName,
+        /// Where the work is.
+        why: String,
+    },
     /// The time that was given for waiting is up.
     #[error("{} not past running: {}", match .left.len() { 1 => "one task is", _ => "some tasks are" }, .left.join(", "))]
     #[diagnostic(

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use crate::config::model::{ExecutorKind, NodeMode};
 use crate::git::ObjectId;
+use crate::hub::format::ClaimRecord;
 use crate::hub::format::spec::FILE;
+use crate::hub::nodes::Seen;
 use crate::hub::snapshot::{Snapshot, Task};
 use crate::task::order::{Candidate, Offer};
 use crate::task::path::{DEFAULT_ESTIMATE, Step, longest};
@@ -141,11 +143,23 @@ fn rests(session: &Session, task: &Task) -> u64 {
         return 0;
     }
     let config = &session.config;
-    let rest = transition::rest(claim.record.attempts.charged, *config.retry_wait, *config.retry_wait_max);
+    let rest = match is_for_others(session, &claim.record) {
+        true => *config.retry_wait_max,
+        false => transition::rest(claim.record.attempts.charged, *config.retry_wait, *config.retry_wait_max),
+    };
     let over = claim.at.as_second() as f64 + rest.as_secs_f64();
     let left = over - session.ambient.now().as_second() as f64;
     // Another clock may be wrong; it must not put a task off for longer than the rest itself.
     left.min(rest.as_secs_f64()).max(0.0).ceil() as u64
+}
+
+/// Says whether an attempt could not even be started on this node while others are up: then they come first.
+fn is_for_others(session: &Session, record: &ClaimRecord) -> bool {
+    let own = session.node.as_str();
+    let is_other = |node: &Seen| node.name != own && node.record.state != "stopped";
+    record.reason == Some(Reason::Spawn)
+        && record.node.as_deref() == Some(own)
+        && session.hub.node_records().is_ok_and(|nodes| nodes.iter().any(is_other))
 }
 
 /// Returns the name of the executor that a task runs on.

@@ -1,6 +1,6 @@
 //! What commands cost: git processes and pushes, counted from git's own trace.
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{PATIENCE, Sandbox, Trace, eventually};
 use crate::steps::{done, enqueue, enqueue_lines};
 
 #[test]
@@ -39,6 +39,29 @@ fn finishing_is_one_push() {
     let (out, trace) = a.traced(&["run", "--slots", "4"]);
     out.success();
     assert_eq!(trace.count("push"), 1 + 4 + 1, "{:?}", trace.command_lines());
+}
+
+#[test]
+fn a_node_with_nothing_to_do_costs_one_fetch_a_poll_and_its_beats() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let a = sandbox.repo("a");
+    done(&a, &[("one", "echo 1 > 1.txt"), ("two", "true")]);
+    let trace = sandbox.root().join("trace");
+    let mut environment = vec![("GIT_TRACE2_EVENT", trace.to_str().unwrap())];
+    environment.extend([("GIT_DISPATCH_NODE_POLL", "50ms"), ("GIT_DISPATCH_NODE_POLL_MAX", "50ms")]);
+    environment.push(("GIT_DISPATCH_NODE_HEARTBEAT", "1h"));
+    let mut node = a.spawn_env(&environment, &["run", "--watch"]);
+    // A line that is being written is not counted yet.
+    let whole = || std::fs::read_to_string(&trace).unwrap_or_default();
+    let polls = || whole().lines().filter(|line| line.contains("\"fetch\"") && line.contains("\"start\"")).count();
+    eventually(PATIENCE, || polls() >= 12);
+    node.term();
+    node.wait(PATIENCE).code(143);
+    let trace = Trace::read(&trace);
+    let other: Vec<String> =
+        trace.commands().into_iter().filter(|command| !["fetch", "push"].contains(&command.as_str())).collect();
+    // Once it says that it is there, and once that it goes. What is asked once at a start is not asked again.
+    assert_eq!((trace.count("push"), other.len() < 4), (2, true), "{:?}", trace.command_lines());
 }
 
 #[test]

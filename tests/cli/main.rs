@@ -37,6 +37,7 @@ mod counts; // git processes and pushes
 mod crash; // commands that are killed
 mod late; // answers that never arrive, hubs that are away
 mod races; // many at once
+mod refused;
 mod regression; // bugs that there were
 mod regression_attack; // bugs found by attacking the protocol
 

@@ -16,7 +16,7 @@ impl Daemon<'_> {
     /// not take it now.
     pub(super) fn held_claims(&self) -> Vec<ObjectId> {
         let (waiting, _) = outbox::list(&self.session.state).unwrap_or_default();
-        let waiting = waiting.into_iter().filter(|waiting| waiting.fenced.is_none());
+        let waiting = waiting.into_iter().filter(outbox::Waiting::is_open);
         let waiting = waiting.filter_map(|waiting| ObjectId::from_hex(waiting.claim.as_bytes()).ok());
         let running = self.running.values().map(|running| running.won.claim.id);
         running.chain(self.won.keys().copied()).chain(waiting).collect()

@@ -1,6 +1,7 @@
 //! Nodes that die, hang, or come back: their tasks go to others, and what they make late counts for nothing.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::Signal;
 
@@ -114,6 +115,30 @@ fn a_task_that_loses_its_node_too_often_fails() {
     fleet.until("a", "completed");
     assert_eq!(fleet.trailer("a", "Attempt"), "3");
     fleet.collect_and_check(&ids(&["a"]));
+}
+
+#[test]
+fn what_cannot_be_started_on_one_node_is_tried_on_another() {
+    let tool = "[executors.tool]\nkind = \"command\"\ncommand = [\"a-tool\"]\n";
+    let fleet = Fleet::new(&["boss", "n1", "n2"], &format!("{PATIENT}{tool}"));
+    let (boss, bin) = (fleet.clone("boss"), fleet.home("bin"));
+    fs::create_dir(&bin).unwrap();
+    fs::write(bin.join("a-tool"), "#!/bin/sh\necho made > a.txt\n").unwrap();
+    fs::set_permissions(bin.join("a-tool"), fs::Permissions::from_mode(0o755)).unwrap();
+    boss.dispatch(&["pause", "--node", "n2"]).success();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let two = fleet.clone("n2").spawn_env(&[("PATH", &path)], &["run", "--watch", "-v"]);
+    until_said(&two, "paused");
+    let mut one = fleet.watch("n1");
+    boss.spec("tasks/a.md", "executor: tool", "# Do a");
+    boss.dispatch(&["enqueue", "tasks"]).success();
+    // Without a rest between attempts, it would try until the maximum is reached.
+    fleet.until("a", "released");
+    assert_eq!(fleet.trailer("a", "Reason"), "spawn");
+    boss.dispatch(&["resume", "--node", "n2"]).success();
+    fleet.until("a", "completed");
+    assert_eq!(fleet.phases("a"), ["running", "released", "running", "completed"]);
+    assert!(fleet.tip("a").ends_with("n2") && one.is_running(), "{}", fleet.tip("a"));
 }
 
 #[test]
