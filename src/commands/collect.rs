@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{Context, Outcome, resolve};
 use crate::exit::Exit;
 use crate::protocol::collect::{self, Collected, Options};
+use crate::protocol::notify::Notifying;
 use crate::protocol::report::Report;
 use crate::protocol::{Error, Result, Session};
 use crate::ui::Ui;
@@ -35,7 +36,7 @@ pub struct Args {
 /// Collects.
 pub fn run(context: &Context, args: &Args) -> Outcome {
     let session = context.open(&Vec::new())?;
-    let progress = Progress::start(&context.ui, "collecting");
+    let progress = Notifying::start(&session, Progress::start(&context.ui, "collecting"));
     let mut options = Options { tasks: Vec::new(), into: args.into.clone(), dry_run: args.dry_run };
     if !args.tasks.is_empty() {
         session.sync()?;

@@ -107,6 +107,7 @@ pub fn collect(session: &Session, options: &Options, announce: &dyn Announce) ->
                 "{name} was merged by a collect that did not end; it is sealed now"
             )));
         }
+        super::blocked::tell(session, &session.snapshot()?, announce)?;
         return Ok(collected);
     }
     Err(HubError::Busy { name: Layout::branch_ref(&target), tries: TRIES }.into())
@@ -152,7 +153,11 @@ fn publish(session: &Session, plan: &Plan, target: &str, old: ObjectId) -> Resul
 fn settle(session: &Session, plan: &Plan, collected: &Collected, announce: &dyn Announce) -> Result<()> {
     let target = collected.target.as_str();
     for merge in &plan.merges {
-        announce.happened(&Happened::Merged { task: merge.task.clone() });
+        announce.happened(&Happened::Merged {
+            task: merge.task.clone(),
+            target: target.to_owned(),
+            merge_commit: merge.commit,
+        });
     }
     for conflict in &plan.conflicts {
         record_conflict(session, conflict, target)?;

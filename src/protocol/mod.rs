@@ -5,6 +5,7 @@
 pub mod announce;
 pub mod assign;
 pub mod base;
+pub mod blocked;
 pub mod branch;
 pub mod cancel;
 pub mod claim;
@@ -17,6 +18,7 @@ pub mod follow;
 pub mod hand;
 pub mod logs;
 pub mod nodes;
+pub mod notify;
 pub mod pause;
 pub mod pick;
 pub mod refusal;
