@@ -13,8 +13,8 @@ use super::claim::write;
 use super::error::{Error, Result};
 use super::seal::{self, Ended};
 use super::session::Session;
-use crate::git::ObjectId;
 use crate::git::objects::NewEntry;
+use crate::git::{Error as GitError, ObjectId};
 use crate::hub::format::claim::STATUS_FILE;
 use crate::hub::format::{ClaimRecord, Trailers};
 use crate::hub::notes::Addition;
@@ -63,7 +63,7 @@ pub struct Collected {
 /// Merges finished work into its target, and seals it.
 pub fn collect(session: &Session, options: &Options, announce: &dyn Announce) -> Result<Collected> {
     if let Some(branch) = options.into.as_ref().filter(|branch| !crate::task::spec::is_branch(branch)) {
-        return Err(Error::NoCommits { branch: branch.clone() });
+        return Err(GitError::NoTarget { branch: branch.clone() }.into());
     }
     session.sync_with(options.into.as_deref())?;
     if session.hub.repo.is_shallow() {
@@ -78,7 +78,10 @@ pub fn collect(session: &Session, options: &Options, announce: &dyn Announce) ->
     for _ in 0..TRIES {
         let snapshot = session.snapshot()?;
         let Some(tip) = session.hub.target_tip(&target) else {
-            return Err(Error::NoCommits { branch: target });
+            return Err(match &options.into {
+                Some(branch) => GitError::NoTarget { branch: branch.clone() }.into(),
+                None => Error::NoCommits { branch: target },
+            });
         };
         let plan = plan::plan(session, &snapshot, options, &target, tip)?;
         if options.dry_run {
@@ -144,7 +147,7 @@ fn publish(session: &Session, plan: &Plan, target: &str, old: ObjectId) -> Resul
     }
     if answers.iter().all(|answer| *answer == crate::hub::Answer::Unknown) {
         // The hub answers and nothing moved. A race moves something; a refusal does not.
-        return Err(HubError::Refused { name: Layout::branch_ref(target) }.into());
+        return Err(session.hub.refused(Layout::branch_ref(target)).into());
     }
     Ok(false)
 }

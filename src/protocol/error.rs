@@ -34,7 +34,7 @@ pub enum Error {
     #[diagnostic(transparent)]
     Spec(#[from] Box<task::spec::SpecError>),
     /// A file or folder given to a command cannot be read.
-    #[error("cannot read `{}`: {source}", escaped(.path))]
+    #[error("cannot read `{}`", escaped(.path))]
     #[diagnostic(
         code(dispatch::enqueue::unreadable),
         help("name files that exist, folders with `*.md` in them, or `-` for standard input")
@@ -329,6 +329,20 @@ pub enum Error {
         task: TaskName,
         /// Where it stands.
         state: task::State,
+    },
+    /// The node cannot do the task.
+    #[error("{task} cannot run on {}: {lack}", escaped(.node))]
+    #[diagnostic(
+        code(dispatch::assign::unfit),
+        help("`git dispatch nodes` shows what each node offers; `[nodes.NAME]` in the configuration says so")
+    )]
+    Unfit {
+        /// The task.
+        task: TaskName,
+        /// The node.
+        node: String,
+        /// What is missing.
+        lack: String,
     },
     /// Another clone is at work under this node's name.
     #[error("another clone{} is at work as node `{node}`", if host.is_empty() { String::new() } else { format!(" on {}", escaped(host)) })]

@@ -15,6 +15,7 @@ pub mod enqueue;
 pub mod error;
 pub mod finish;
 pub mod follow;
+pub mod forecast;
 pub mod hand;
 pub mod logs;
 pub mod nodes;

@@ -59,7 +59,7 @@ pub fn seal_with(
         unmoved =
             if unmoved.0 == snapshot.sealed_tip { (unmoved.0, unmoved.1 + 1) } else { (snapshot.sealed_tip, 0) };
         if unmoved.1 == REFUSALS {
-            return Err(HubError::Refused { name: session.hub.layout.sealed() }.into());
+            return Err(session.hub.refused(session.hub.layout.sealed()).into());
         }
         if attempt == TRIES {
             return Err(HubError::Busy { name: session.hub.layout.sealed(), tries: TRIES }.into());
