@@ -117,6 +117,9 @@ pub fn collect(session: &Session, options: &Options, announce: &dyn Announce) ->
             announce.happened(&Happened::Note(text));
         }
     }
+    if !options.dry_run {
+        super::blocked::tell(session, &session.snapshot()?, announce)?;
+    }
     Ok(collected)
 }
 
@@ -230,7 +233,7 @@ impl Collect<'_> {
             }
             let mut collected = outcome(&agreed.plan, &agreed.rejected, target, start);
             collected.checkout_notes.extend(checkout::follow(session, checkout)?);
-            settle(session, &agreed, target, self.announce)?;
+            settle(session, &agreed, &collected, self.announce)?;
             return Ok(collected);
         }
         Err(HubError::Busy { name: Layout::branch_ref(target), tries: TRIES }.into())
@@ -296,10 +299,14 @@ fn publish(session: &Session, plan: &Plan, target: &str, old: ObjectId) -> Resul
 }
 
 /// What follows once the target has moved: what was left out is recorded, merged tasks are sealed.
-fn settle(session: &Session, agreed: &Agreed, target: &str, announce: &dyn Announce) -> Result<()> {
-    let plan = &agreed.plan;
+fn settle(session: &Session, agreed: &Agreed, collected: &Collected, announce: &dyn Announce) -> Result<()> {
+    let (plan, target) = (&agreed.plan, collected.target.as_str());
     for merge in &plan.merges {
-        announce.happened(&Happened::Merged { task: merge.task.clone() });
+        announce.happened(&Happened::Merged {
+            task: merge.task.clone(),
+            target: target.to_owned(),
+            merge_commit: merge.commit,
+        });
     }
     for conflict in &plan.conflicts {
         record::conflict(session, conflict, target, announce)?;
@@ -321,5 +328,10 @@ fn settle(session: &Session, agreed: &Agreed, target: &str, announce: &dyn Annou
             delete_branch: session.config.collect.delete_branches,
         })
         .collect();
-    seal::seal(session, &ended)
+    // It explains and decides nothing: where it cannot be written, the collect is as good.
+    let report = || super::report::note(session, collected).unwrap_or_default();
+    for (branch, why) in seal::seal_with(session, &ended, &report)? {
+        announce.happened(&Happened::Note(format!("the branch {branch} {why}; it stays")));
+    }
+    Ok(())
 }

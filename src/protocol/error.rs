@@ -278,6 +278,18 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// The file for the merge report cannot be written.
+    #[error("the report cannot be written to {}: {source}", escaped(&.path.to_string_lossy()))]
+    #[diagnostic(
+        code(dispatch::collect::report),
+        help("name a file in a folder that exists and that you may write to; what was collected stands")
+    )]
+    Report {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
     /// The repository has no commit on the target branch.
     #[error("the target branch `{}` has no commit yet", escaped(.branch))]
     #[diagnostic(code(dispatch::repo::no_commits), help("make a first commit: results are merged on top of it"))]
