@@ -8,6 +8,7 @@ pub mod said;
 pub mod slot;
 pub mod steps;
 pub mod tmux;
+pub mod verify;
 pub mod work;
 
 use std::path::PathBuf;

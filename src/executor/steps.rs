@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::command;
 use super::slot::{Slot, SlotRecord};
-use super::work::{End, Job};
+use super::work::{self, End, Job};
 use super::{Error, Result};
 use crate::config::model::ExecutorSettings;
 use crate::exec::{Cancel, Ended, Limits, Pen};
@@ -122,7 +122,7 @@ fn run(
             stall: None,
             grace: *job.settings.grace,
         };
-        let ended = job.wait_for(&mut command, record, pen, &limits, cancel)?;
+        let ended = work::wait_for(job.slot, &mut command, record, pen, &limits, cancel)?;
         if !ended.success() {
             return Ok(Some((line.clone(), ended)));
         }

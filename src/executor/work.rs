@@ -1,7 +1,7 @@
 //! Running one executor in a slot, from its start to the end of its whole process group.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -96,12 +96,11 @@ pub fn give(slot: &Slot, given: &mut Given, spec: &[u8], settings: &ExecutorSett
 /// Runs the executor and waits for its end, its time-out, or until it is to stop.
 pub fn run(job: &Job<'_>, record: &mut SlotRecord) -> Result<Worked> {
     let started = Instant::now();
-    let io = |error| Error::slot(job.slot.log_dir(), error);
     // Before anything is begun, a session may have to be waited for.
     let place = match job.settings.kind {
         ExecutorKind::Tmux => match tmux::take(job) {
             Ok(place) => Some(place),
-            Err(end) => return Ok(Worked::nothing(end, started.elapsed())),
+            Err(end) => return Ok(Worked::new(end, started.elapsed(), Vec::new(), 0)),
         },
         _ => None,
     };
@@ -109,31 +108,104 @@ pub fn run(job: &Job<'_>, record: &mut SlotRecord) -> Result<Worked> {
         Some(place) => place.capture(job, LOG_LIMIT),
         None => Capture::open(&job.slot.log_dir(), LOG_LIMIT),
     }
-    .map_err(io)?;
-    record.begun = true;
-    record.write(job.slot).map_err(|error| Error::slot(job.slot.root(), error))?;
+    .map_err(|error| Error::slot(job.slot.log_dir(), error))?;
+    begin(job.slot, record)?;
     let end = match job.plan.set_up(job, record, &pen)? {
         Some(end) => end,
         None => job.work(record, place, &capture, &pen)?,
     };
     steps::tear_down(job, record, &pen)?;
-    let took = started.elapsed();
     drop(pen);
-    let captured = capture.finish(LOG_WAIT).map_err(io)?;
-    let mut log = captured.text;
-    if let End::NotStarted(why) | End::Vanished(why) = &end {
-        log.extend_from_slice(format!("git-dispatch: {why}\n").as_bytes());
-    }
-    Ok(Worked { end, took, log, log_bytes: captured.total_bytes, output: output(&job.given.result_file) })
+    let mut worked = Worked::of(end, started, capture, job.slot)?;
+    worked.output = output(&job.given.result_file);
+    Ok(worked)
+}
+
+/// Runs a command in a slot's clone, records its process group there, and keeps what it says; `limits` are its time in
+/// all and in silence.
+pub fn run_command(
+    slot: &Slot,
+    record: &mut SlotRecord,
+    mut command: Command,
+    stdin: Stdio,
+    limits: (Option<Duration>, Option<Duration>),
+    grace: Duration,
+    cancel: &Cancel,
+) -> Result<Worked> {
+    let started = Instant::now();
+    let (capture, pen) =
+        Capture::open(&slot.log_dir(), LOG_LIMIT).map_err(|error| Error::slot(slot.log_dir(), error))?;
+    let (deadline, stall) = limits;
+    let limits = Limits { deadline, stall: stall.map(|time| (time, capture.progress())), grace };
+    command.stdin(stdin);
+    begin(slot, record)?;
+    let end = match wait_for(slot, &mut command, record, &pen, &limits, cancel) {
+        Ok(ended) => End::Ended(ended),
+        Err(Error::Spawn(why)) => End::NotStarted(why),
+        Err(error) => return Err(error),
+    };
+    drop(pen);
+    Worked::of(end, started, capture, slot)
+}
+
+/// Notes that something is about to be started in a slot.
+fn begin(slot: &Slot, record: &mut SlotRecord) -> Result<()> {
+    record.begun = true;
+    record.write(slot).map_err(|error| Error::slot(slot.root(), error))?;
+    fail::point("executor.before");
+    Ok(())
+}
+
+/// Starts a command in the slot, writes down what is to be ended if we die, and waits for its end.
+pub(super) fn wait_for(
+    slot: &Slot,
+    command: &mut Command,
+    record: &mut SlotRecord,
+    pen: &Pen,
+    limits: &Limits,
+    cancel: &Cancel,
+) -> Result<Ended> {
+    let io = |error| Error::slot(slot.log_dir(), error);
+    let (stdout, stderr) = capture::ends(pen).map_err(io)?;
+    command.current_dir(slot.clone_dir()).stdout(stdout).stderr(stderr);
+    let program = command.get_program().to_string_lossy().into_owned();
+    let child =
+        spawn(command).map_err(|error| Error::Spawn(format!("`{program}` could not be started: {error}")))?;
+    fail::point("executor.started");
+    note_group(slot, record, child.id())?;
+    fail::point("executor.recorded");
+    let ended = child.wait(limits, cancel).map_err(io)?;
+    fail::point("executor.ended");
+    Ok(ended)
+}
+
+/// Writes down the process group that works in the slot.
+pub(super) fn note_group(slot: &Slot, record: &mut SlotRecord, group: u32) -> Result<()> {
+    record.group = Some(group);
+    record.started = start_time(group);
+    record.write(slot).map_err(|error| Error::slot(slot.root(), error))
 }
 
 impl Worked {
-    fn nothing(end: End, took: Duration) -> Self {
-        let log = match &end {
-            End::NotStarted(why) | End::Vanished(why) => format!("git-dispatch: {why}\n").into_bytes(),
-            _ => Vec::new(),
-        };
-        Self { end, took, log, log_bytes: 0, output: None }
+    pub(super) fn new(end: End, took: Duration, mut log: Vec<u8>, log_bytes: u64) -> Self {
+        if let End::NotStarted(why) | End::Vanished(why) = &end {
+            log.extend_from_slice(format!("git-dispatch: {why}\n").as_bytes());
+        }
+        Self { end, took, log, log_bytes, output: None }
+    }
+
+    fn of(end: End, started: Instant, capture: Capture, slot: &Slot) -> Result<Self> {
+        let took = started.elapsed();
+        let captured = capture.finish(LOG_WAIT).map_err(|error| Error::slot(slot.log_dir(), error))?;
+        Ok(Self::new(end, took, captured.text, captured.total_bytes))
+    }
+
+    /// The last line of the output, for people who look at an error without looking at the log: after a colon, or
+    /// nothing.
+    pub fn last_line(&self) -> String {
+        let text = String::from_utf8_lossy(&self.log);
+        let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+        if line.is_empty() { String::new() } else { format!(": {}", line.chars().take(200).collect::<String>()) }
     }
 }
 
@@ -153,10 +225,8 @@ impl Job<'_> {
             Ok(command) => command,
             Err(error) => return Ok(End::NotStarted(error.to_string())),
         };
-        let program = command.get_program().to_string_lossy().into_owned();
         let io = |error| Error::slot(self.slot.log_dir(), error);
         command.stdin(command::stdin(self.settings, self.given).map_err(io)?);
-        fail::point("executor.before");
         let claim = record.claim.clone();
         // Whoever says that it is done may take the time of grace to leave by itself.
         let (stop, over) = (self.cancel.child(), Cancel::new());
@@ -172,44 +242,16 @@ impl Job<'_> {
         };
         let ended = std::thread::scope(|scope| {
             scope.spawn(listen);
-            let ended = self.wait_for(&mut command, record, pen, limits, &stop);
+            let ended = wait_for(self.slot, &mut command, record, pen, limits, &stop);
             over.raise();
             ended
         });
         match (ended, Said::of(self.slot, &record.claim)) {
-            (Err(Error::Spawn(why)), _) => Ok(End::NotStarted(format!("`{program}` could not be started: {why}"))),
+            (Err(Error::Spawn(why)), _) => Ok(End::NotStarted(why)),
             (Err(error), _) => Err(error),
             (Ok(_), Some(said)) => Ok(End::Said(said)),
             (Ok(ended), None) => Ok(End::Ended(ended)),
         }
-    }
-
-    /// Starts a command in the slot, writes down what is to be ended if we die, and waits for its end.
-    pub(super) fn wait_for(
-        &self,
-        command: &mut Command,
-        record: &mut SlotRecord,
-        pen: &Pen,
-        limits: &Limits,
-        cancel: &Cancel,
-    ) -> Result<Ended> {
-        let io = |error| Error::slot(self.slot.log_dir(), error);
-        let (stdout, stderr) = capture::ends(pen).map_err(io)?;
-        command.current_dir(self.slot.clone_dir()).stdout(stdout).stderr(stderr);
-        let child = spawn(command).map_err(|error| Error::Spawn(error.to_string()))?;
-        fail::point("executor.started");
-        self.note_group(record, child.id())?;
-        fail::point("executor.recorded");
-        let ended = child.wait(limits, cancel).map_err(io)?;
-        fail::point("executor.ended");
-        Ok(ended)
-    }
-
-    /// Writes down the process group that works in the slot.
-    pub(super) fn note_group(&self, record: &mut SlotRecord, group: u32) -> Result<()> {
-        record.group = Some(group);
-        record.started = start_time(group);
-        record.write(self.slot).map_err(|error| Error::slot(self.slot.root(), error))
     }
 }
 

@@ -13,9 +13,13 @@ use crate::git::ObjectId;
 use crate::hub::Layout;
 use crate::hub::format::ClaimRecord;
 use crate::hub::format::claim::LOG_FILE;
-use crate::hub::snapshot::{Claim, Snapshot, Standing, chain_of};
+use crate::hub::history::whole_chain;
+use crate::hub::snapshot::{Claim, Snapshot, Standing};
 use crate::task::name::NameKind;
-use crate::task::{Name, Phase, TaskName};
+use crate::task::{Name, Phase, Reason, TaskName};
+
+/// The line between what the executor said and what a verification of its work said.
+const VERIFICATION: &[u8] = b"== verification of the merge\n";
 
 /// The output of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,12 +82,7 @@ fn header_of(line: &[u8]) -> Option<(u32, String, usize)> {
 pub fn find(session: &Session, snapshot: &Snapshot, name: &TaskName, attempt: Option<u32>) -> Result<Output> {
     let none = || Error::NoLog { task: name.clone(), attempt };
     let task = snapshot.get(name).ok_or_else(none)?;
-    let tip = match &task.standing {
-        Standing::Claimed(claim) => Some(claim.id),
-        Standing::Sealed { seal, .. } => seal.claim.as_ref().and_then(|id| ObjectId::from_hex(id.as_bytes()).ok()),
-        _ => None,
-    };
-    let chain = tip.map(|tip| chain_of(&session.hub.repo, tip)).unwrap_or_default();
+    let chain = whole_chain(&session.hub, task);
     let newest = task.attempts().begun;
     let wanted = attempt.unwrap_or(newest);
     let running = task.claim_in(Phase::Running).filter(|claim| claim.record.attempts.begun == wanted);
@@ -91,38 +90,55 @@ pub fn find(session: &Session, snapshot: &Snapshot, name: &TaskName, attempt: Op
         let node = claim.record.node.clone().unwrap_or_default();
         return Ok(Output { attempt: wanted, node, text, live: true });
     }
-    let nodes = nodes_of(
-        &chain,
-        task.claim(),
-        wanted,
-        match &task.standing {
-            Standing::Sealed { seal, .. } => seal.node.clone(),
-            _ => None,
-        },
-    );
+    let current = match &task.standing {
+        Standing::Sealed { seal, .. } => Some(&**seal),
+        _ => None,
+    };
+    let seals = current.into_iter().chain(&task.past_seals).filter_map(|seal| seal.node.clone());
+    let nodes = nodes_of(&chain, wanted, seals);
+    // What a verification said that the work did not pass stands behind what the executor said.
+    let verified = |mut text: Vec<u8>| {
+        if let Some(log) = verification(session, &chain, wanted) {
+            if !text.is_empty() && !text.ends_with(b"\n") {
+                text.push(b'\n');
+            }
+            text.extend_from_slice(VERIFICATION);
+            text.extend_from_slice(&log);
+        }
+        text
+    };
     for node in &nodes {
         let Ok(node) = Name::new(NameKind::Node, node) else {
             continue;
         };
         if let Some(text) = noted(session, &node, task.spec.id, wanted)? {
-            return Ok(Output { attempt: wanted, node: node.to_string(), text, live: false });
+            return Ok(Output { attempt: wanted, node: node.to_string(), text: verified(text), live: false });
         }
     }
-    let ended = chain.iter().find(|claim| claim.record.attempts.begun == wanted && claim.result.is_some());
+    let is_own =
+        |claim: &&Claim| claim.record.attempts.begun == wanted && claim.record.reason != Some(Reason::Verify);
+    let ended = chain.iter().filter(is_own).find(|claim| claim.result.is_some());
     // One that said nothing has an empty output: that is an answer too.
     let text = ended.map(|claim| session.hub.repo.file_in(claim.id, LOG_FILE).unwrap_or_default());
     let node = nodes.into_iter().next().unwrap_or_default();
-    text.map(|text| Output { attempt: wanted, node, text, live: false }).ok_or_else(none)
+    text.map(|text| Output { attempt: wanted, node, text: verified(text), live: false }).ok_or_else(none)
 }
 
-/// The nodes that may have written the attempt's output.
-fn nodes_of(chain: &[Claim], tip: Option<&Claim>, attempt: u32, sealed: Option<String>) -> Vec<String> {
+/// Reads what the verification said of an attempt's work that did not pass.
+fn verification(session: &Session, chain: &[Claim], attempt: u32) -> Option<Vec<u8>> {
+    let failed = chain
+        .iter()
+        .find(|claim| claim.record.attempts.begun == attempt && claim.record.reason == Some(Reason::Verify))?;
+    session.hub.repo.file_in(failed.id, LOG_FILE)
+}
+
+/// The nodes that may have written the attempt's output: those of its claims, then those that seals name.
+fn nodes_of(chain: &[Claim], attempt: u32, seals: impl Iterator<Item = String>) -> Vec<String> {
     let mut nodes: Vec<String> = chain
         .iter()
-        .chain(tip)
         .filter(|claim| claim.record.attempts.begun == attempt)
         .filter_map(|claim| claim.record.node.clone())
-        .chain(sealed)
+        .chain(seals)
         .collect();
     nodes.dedup();
     nodes

@@ -14,7 +14,7 @@ use crate::git::repo::Identity;
 use crate::hub::local::LocalState;
 use crate::hub::snapshot::Snapshot;
 use crate::hub::sync::{Remembered, Synced};
-use crate::hub::{Error as HubError, Hub, Layout, Place};
+use crate::hub::{Error as HubError, Hub, Layout, Place, Words};
 use crate::task::name::NameKind;
 use crate::task::{Name, TaskName};
 
@@ -60,7 +60,14 @@ impl Session {
         let early = load(&repo, ambient, options, None)?.config;
         let place = find_place(&repo, &early)?;
         let deadline = *early.sync_timeout;
-        let mut hub = Hub { repo, place, layout: Layout::default(), target: String::new(), deadline };
+        let mut hub = Hub {
+            repo,
+            place,
+            layout: Layout::default(),
+            target: String::new(),
+            deadline,
+            words: Words::default(),
+        };
         hub.target = match &early.target {
             Some(target) => target.clone(),
             None => default_target(&hub, &state)?,
@@ -107,14 +114,10 @@ impl Session {
         let mut targets = crate::hub::snapshot::live_targets(&self.hub, &known);
         targets.extend(branch.map(str::to_owned));
         let synced = self.hub.sync(&self.state, &self.ambient, &targets)?;
-        // Targets that were named for the first time by what just came.
-        let wanted: Vec<String> = Snapshot::load(&self.hub)?
-            .tasks
-            .iter()
-            .filter(|task| !matches!(task.standing, crate::hub::snapshot::Standing::Sealed { .. }))
-            .filter_map(|task| task.spec.record.target.clone())
-            .filter(|target| *target != self.hub.target && !targets.contains(target))
-            .collect();
+        // Branches that were named for the first time by what just came.
+        let mut wanted = crate::hub::snapshot::concerned_branches(&self.hub, &Snapshot::load(&self.hub)?);
+        wanted.retain(|branch| !targets.contains(branch));
+        let wanted: Vec<String> = wanted.into_iter().collect();
         if !wanted.is_empty() && !self.hub.is_embedded() {
             self.hub.sync(&self.state, &self.ambient, &[targets, wanted].concat())?;
         }

@@ -15,7 +15,7 @@ use crate::executor::command;
 use crate::executor::said::Said;
 use crate::executor::slot::SlotRecord;
 use crate::executor::slot::record::Window;
-use crate::executor::work::{End, Job};
+use crate::executor::work::{End, Job, note_group};
 use crate::task::text::one_line;
 
 /// How often a pane is looked at.
@@ -94,7 +94,7 @@ impl AtWork<'_> {
         let (program, file) = (program.to_string_lossy(), file.to_string_lossy());
         server.tell(&["respawn-pane", "-k", "-t", &pane, "--", &program, "start-agent", &file], None)?;
         if let Some(found) = server.pane(&pane, &self.slot)? {
-            job.note_group(record, found.pid).map_err(io::Error::other)?;
+            note_group(job.slot, record, found.pid).map_err(io::Error::other)?;
         }
         Ok(pane)
     }
