@@ -198,6 +198,12 @@ pub fn set_aside(folder: &Path) -> Result<PathBuf> {
     }
 }
 
+/// Removes a slot's folder with all that is in it, also what its executor made unwritable.
+pub fn remove_folder(folder: &Path) -> Result<()> {
+    make_writable(folder);
+    remove_all(folder)
+}
+
 /// Gives back the right to remove what is in a folder; links are not followed.
 fn make_writable(folder: &Path) {
     use std::os::unix::fs::PermissionsExt as _;

@@ -30,6 +30,7 @@ mod vandals; // executors that break their clone or plant something in it
 mod checkout; // the checkout follows, or stays and says so
 mod collect; // order, conflicts, seals
 mod conflicts;
+mod gc; // what is past its time
 mod notify; // who is told of what
 mod report; // what was done, and what to do next // what would not merge, before anything is merged
 
