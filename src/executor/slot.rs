@@ -20,6 +20,9 @@ pub use record::SlotRecord;
 /// How long orphaned executors get after SIGTERM.
 const ORPHAN_GRACE: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// What the names of slots begin with that a collect verifies in; each is locked by its name.
+pub const SCRATCH: &str = "verify-";
+
 /// A slot's folder: the clone, what the task is given, and its output, side by side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slot {
@@ -45,6 +48,11 @@ impl Slot {
     /// Names the slot of that number below the node's folder.
     pub fn at(work_dir: &Path, number: usize) -> Self {
         Self { root: work_dir.join(number.to_string()) }
+    }
+
+    /// Names a place of the same kind that is no node's slot.
+    pub fn named(work_dir: &Path, name: &str) -> Self {
+        Self { root: work_dir.join(name) }
     }
 
     /// Its folder.

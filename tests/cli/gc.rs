@@ -32,81 +32,89 @@ fn gc(repo: &Repo, rest: &[&str]) -> Value {
     repo.dispatch(&[&["gc", "--json"], rest].concat()).success().json()
 }
 
-#[test]
-fn what_belongs_to_ended_tasks_goes_and_what_is_open_stays() {
-    each_hub(|sandbox, a, hub| {
-        a.git(&["config", "dispatch.collect.deleteBranches", "false"]);
-        done(a, &[("one", "echo said one; echo 1 > 1.txt"), ("two", "echo said two; echo 2 > 2.txt")]);
-        a.dispatch(&["collect"]).success();
-        done(a, &[("open", "echo said open; echo 3 > 3.txt")]);
-        let node = text(&task(a, "one")["node"]);
-        for id in ["one", "open"] {
-            hub.git(&["update-ref", &format!("refs/dispatch/attempts/p/{id}/1-x"), "main~1"]);
-        }
-        let main = hub.git(&["rev-parse", "main"]);
-        hub.git(&["branch", "-f", &format!("task/p-two-{node}"), "main"]);
-        a.git(&["update-ref", &format!("refs/dispatch-local/results/{}", text(&task(a, "one")["claim"])), "HEAD"]);
-        a.git(&["update-ref", &format!("refs/dispatch-local/results/{}", text(&task(a, "open")["claim"])), "HEAD"]);
-        let unmerged = text(&task(a, "open")["result"]);
-        a.git(&["update-ref", &format!("refs/dispatch-local/kept/{unmerged}"), &unmerged]);
-        let slot = slots(sandbox).pop().unwrap();
-        let aside = |name: &str, task: &str| {
-            let folder = slot.with_file_name(name);
-            fs::create_dir_all(folder.join("clone")).unwrap();
-            fs::write(folder.join("slot.json"), json!({"task": task, "begun": true}).to_string()).unwrap();
-            folder
-        };
-        let (ended, wanted) = (aside("aside-7-0", "p/one"), aside("aside-7-1", "p/open"));
+/// What a fleet leaves behind: two tasks that ended, one that is open, and what belongs to them.
+struct Litter {
+    node: String,
+    /// The claims of an ended task and of the open one.
+    claims: [String; 2],
+    /// The slot, a folder moved aside of an ended task, one of the open one.
+    folders: [PathBuf; 3],
+}
 
-        a.dispatch(&["list"]).success();
+fn litter(sandbox: &Sandbox, a: &Repo, hub: &Repo) -> Litter {
+    a.git(&["config", "dispatch.collect.deleteBranches", "false"]);
+    done(a, &[("one", "echo said one; echo 1 > 1.txt"), ("two", "echo said two; echo 2 > 2.txt")]);
+    a.dispatch(&["collect"]).success();
+    done(a, &[("open", "echo said open; echo 3 > 3.txt")]);
+    let node = text(&task(a, "one")["node"]);
+    hub.git(&["branch", "-f", &format!("task/p-two-{node}"), "main"]);
+    let claims = ["one", "open"].map(|id| {
+        hub.git(&["update-ref", &format!("refs/dispatch/attempts/p/{id}/1-x"), "main~1"]);
+        let claim = text(&task(a, id)["claim"]);
+        a.git(&["update-ref", &format!("refs/dispatch-local/results/{claim}"), "HEAD"]);
+        claim
+    });
+    let unmerged = text(&task(a, "open")["result"]);
+    a.git(&["update-ref", &format!("refs/dispatch-local/kept/{unmerged}"), &unmerged]);
+    let slot = slots(sandbox).pop().unwrap();
+    let aside = |name: &str, task: &str| {
+        let folder = slot.with_file_name(name);
+        fs::create_dir_all(folder.join("clone")).unwrap();
+        fs::write(folder.join("slot.json"), json!({"task": task, "begun": true}).to_string()).unwrap();
+        folder
+    };
+    let folders = [slot.clone(), aside("aside-7-0", "p/one"), aside("aside-7-1", "p/open")];
+    a.dispatch(&["list"]).success();
+    Litter { node, claims, folders }
+}
+
+#[test]
+fn nothing_goes_before_its_time_and_a_dry_run_changes_nothing() {
+    each_hub(|sandbox, a, hub| {
+        litter(sandbox, a, hub);
         let before = (refs(hub), refs(a), slots(sandbox));
         let young = gc(a, &[]);
         assert_eq!((&young["removed"], &young["keep_seconds"]), (&json!([]), &json!(30 * 24 * 3600)));
         assert!(a.dispatch(&["gc"]).success().stderr.contains("nothing to remove"));
         let planned = gc(a, &["--keep", "0s", "--dry-run"]);
-        assert_eq!(
-            (refs(hub), refs(a), slots(sandbox)),
-            before,
-            "nothing is past 30 days; a dry run changes nothing"
-        );
-
+        assert_eq!((refs(hub), refs(a), slots(sandbox)), before);
         let done = gc(a, &["--keep", "0s"]);
         assert_eq!((&planned["removed"], &planned["kept"]), (&done["removed"], &done["kept"]));
-        let gone = removed(&done);
-        for expected in [
+        assert_eq!((&planned["dry_run"], &done["dry_run"]), (&json!(true), &json!(false)));
+        assert_eq!(gc(a, &["--keep", "0s"])["removed"], json!([]));
+    });
+}
+
+#[test]
+fn what_belongs_to_ended_tasks_goes_and_what_is_open_stays() {
+    each_hub(|sandbox, a, hub| {
+        let Litter { node, claims, folders: [slot, ended, wanted] } = litter(sandbox, a, hub);
+        let main = hub.git(&["rev-parse", "main"]);
+        let done = gc(a, &["--keep", "0s"]);
+        let mut gone = removed(&done);
+        gone.sort();
+        let expected = [
             "attempt refs/dispatch/attempts/p/one/1-x".to_owned(),
             format!("branch refs/heads/task/p-one-{node}"),
-            format!("node refs/dispatch/nodes/{node}"),
             format!("log refs/notes/dispatch-logs/{node} (2 tasks)"),
+            format!("node refs/dispatch/nodes/{node}"),
+            format!("pin refs/dispatch-local/results/{}", claims[0]),
             "pin refs/dispatch-local/slots/1".to_owned(),
-            format!("pin refs/dispatch-local/results/{}", text(&task(a, "one")["claim"])),
-            format!("slot {}", ended.display()),
             format!("slot {}", slot.display()),
-        ] {
-            assert!(gone.contains(&expected), "{expected} in {gone:#?}");
-        }
-        assert_eq!(gone.len(), 8, "{gone:#?}");
+            format!("slot {}", ended.display()),
+        ];
+        assert_eq!(gone, expected);
         assert_eq!(
             each(&done["kept"], "name"),
             [format!("refs/heads/task/p-two-{node}"), wanted.display().to_string()]
         );
         assert_eq!(each(&done["kept"], "why")[0], "it has moved since its task ended");
         assert_eq!(refs_below(hub, "refs/dispatch/attempts"), ["refs/dispatch/attempts/p/open/1-x"]);
-        assert_eq!(
-            refs_below(hub, "refs/heads/task"),
-            [format!("refs/heads/task/p-open-{node}"), format!("refs/heads/task/p-two-{node}")]
-        );
+        let branches = ["open", "two"].map(|id| format!("refs/heads/task/p-{id}-{node}"));
+        assert_eq!(refs_below(hub, "refs/heads/task"), branches);
         assert_eq!(slots(sandbox), [wanted]);
-        let kept = a.git(&[
-            "for-each-ref",
-            "--format=%(refname)",
-            "refs/dispatch-local/kept",
-            "refs/dispatch-local/results",
-        ]);
-        assert_eq!(kept.lines().count(), 2, "{kept}");
-
-        let again = gc(a, &["--keep", "0s"]);
-        assert_eq!(again["removed"], json!([]), "{again}");
+        let pins = [refs_below(a, "refs/dispatch-local/kept"), refs_below(a, "refs/dispatch-local/results")];
+        assert_eq!((pins[0].len(), &pins[1]), (1, &vec![format!("refs/dispatch-local/results/{}", claims[1])]));
 
         // Never the seals, the queue or the target; what is open goes on.
         assert_eq!(hub.git(&["rev-parse", "main"]), main);
@@ -114,11 +122,8 @@ fn what_belongs_to_ended_tasks_goes_and_what_is_open_stays() {
         assert_eq!(hub.git(&["rev-list", "--count", "refs/dispatch/queue"]), "3");
         assert_eq!(task(a, "one")["state"], "merged");
         assert_eq!(a.dispatch(&["logs", "open"]).success().stdout, "said open\n");
-        assert_eq!(
-            hub.git(&["rev-list", "--count", &format!("refs/notes/dispatch-logs/{node}")]),
-            "1",
-            "not even in history"
-        );
+        let logs = format!("refs/notes/dispatch-logs/{node}");
+        assert_eq!(hub.git(&["rev-list", "--count", &logs]), "1", "not even in history");
         crate::steps::done(a, &[("new", "echo said new; echo 4 > 4.txt")]);
         assert_eq!(a.dispatch(&["logs", "new"]).success().stdout, "said new\n");
         a.dispatch(&["collect"]).success();
@@ -199,10 +204,11 @@ fn the_branch_of_a_claim_by_hand_goes_once_it_is_merged_and_nobody_is_on_it() {
         a.commit(id);
         a.dispatch(&["finish", id]).success();
     }
-    a.dispatch(&["collect"]).success();
+    a.dispatch(&["collect", "--verify", "true"]).success();
     a.git(&["update-ref", "refs/dispatch-local/hand/p/one", "main"]);
     let gone = removed(&gc(&a, &["--keep", "0s"]));
     assert!(gone.contains(&"pin refs/heads/task/p-one-a".to_owned()), "{gone:?}");
     assert!(gone.contains(&"pin refs/dispatch-local/hand/p/one".to_owned()), "{gone:?}");
+    assert!(gone.iter().any(|item| item.starts_with("slot ") && item.ends_with("/verify-0")), "{gone:?}");
     assert_eq!(refs_below(&a, "refs/heads/task"), ["refs/heads/task/p-two-a"], "it is checked out");
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{Gc, Item};
 use crate::exec::group_alive;
-use crate::executor::slot::{Slot, SlotRecord, remove_folder, set_aside};
+use crate::executor::slot::{SCRATCH, Slot, SlotRecord, remove_folder, set_aside};
 use crate::git::ObjectId;
 use crate::git::refs::RefChange;
 use crate::hub::Layout;
@@ -136,7 +136,10 @@ impl Gc<'_> {
             let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let is_aside = name.starts_with("aside-");
             let is_slot = name.parse::<usize>().is_ok();
-            if !(is_aside || (is_slot && is_alone)) || !touched(&folder).is_some_and(|at| self.is_past(at)) {
+            // What a collect verifies in has a lock of its own.
+            let scratch = name.starts_with(SCRATCH).then(|| self.session.state.try_lock_of(name));
+            let is_free = is_aside || (is_slot && is_alone) || matches!(scratch, Some(Ok(Some(_))));
+            if !is_free || !touched(&folder).is_some_and(|at| self.is_past(at)) {
                 continue;
             }
             let item = Item { kind: "slot", name: folder.to_string_lossy().into_owned() };
