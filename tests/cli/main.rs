@@ -29,7 +29,8 @@ mod vandals; // executors that break their clone or plant something in it
 // Merging.
 mod checkout; // the checkout follows, or stays and says so
 mod collect; // order, conflicts, seals
-mod conflicts; // what would not merge, before anything is merged
+mod conflicts;
+mod foundations; // work on work that has not landed, and may never // what would not merge, before anything is merged
 
 // What goes wrong, and what it costs.
 mod counts; // git processes and pushes
