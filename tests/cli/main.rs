@@ -47,6 +47,7 @@ mod formats; // yesterday's state loads for ever
 // A person's day.
 mod bad_input; // what is refused: names, specs, configuration, surroundings
 mod explain; // every code has a way out
+mod forecast; // what is ahead: when the queue is empty, the longest chain
 mod hand; // claim, finish, release; fenced off with the work kept
 mod help; // `-h` of each command
 mod hubs; // not tests: what they share, so that each holds on both kinds of hub
