@@ -70,11 +70,11 @@ fn column(times: &[[Duration; 4]], at: usize) -> (f64, f64) {
 /// label, and priorities and estimates vary.
 fn spec(at: usize) -> String {
     let mut text = format!("---\nrun: \"true\"\npriority: {}\nestimated_minutes: {}\n", at % 4, 10 + at * 7 % 90);
-    if at % 5 != 0 {
+    if !at.is_multiple_of(5) {
         let _ = writeln!(text, "depends_on: [t{:05}]", at - 1);
     }
     let _ = writeln!(text, "modifies: [\"src/area{}/part{at}/**\", \"docs/{at}.md\"]", at % 40);
-    if at % 3 == 0 {
+    if at.is_multiple_of(3) {
         text.push_str("labels: [big]\n");
     }
     text.push_str("---\n# Do it\n");

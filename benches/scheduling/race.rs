@@ -37,7 +37,7 @@ pub(crate) fn run() {
 
 fn after(at: usize, task: &mut Candidate, length: usize) {
     task.path = 30 * (length - at % length) as u64;
-    if at % length != 0 {
+    if !at.is_multiple_of(length) {
         task.depends_on = vec![(name(at - 1), Some(State::Pending))];
     }
 }

@@ -278,6 +278,18 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// The file for the merge report cannot be written.
+    #[error("the report cannot be written to {}: {source}", escaped(&.path.to_string_lossy()))]
+    #[diagnostic(
+        code(dispatch::collect::report),
+        help("name a file in a folder that exists and that you may write to; what was collected stands")
+    )]
+    Report {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
     /// The repository has no commit on the target branch.
     #[error("the target branch `{}` has no commit yet", escaped(.branch))]
     #[diagnostic(code(dispatch::repo::no_commits), help("make a first commit: results are merged on top of it"))]
@@ -353,6 +365,10 @@ pub enum Error {
         /// The branch.
         branch: String,
     },
+    /// A collect cannot merge, and no task is to blame.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Collect(#[from] Box<super::collect::CollectError>),
     /// There is no output of a task.
     #[error("there is no output of {task}{}", attempt.map(|n| format!(", attempt {n}")).unwrap_or_default())]
     #[diagnostic(
@@ -412,6 +428,12 @@ pub enum DependencyError {
 impl From<DependencyError> for Error {
     fn from(error: DependencyError) -> Self {
         Self::Dependency(Box::new(error))
+    }
+}
+
+impl From<super::collect::CollectError> for Error {
+    fn from(error: super::collect::CollectError) -> Self {
+        Self::Collect(Box::new(error))
     }
 }
 

@@ -29,8 +29,13 @@ mod vandals; // executors that break their clone or plant something in it
 // Merging.
 mod checkout; // the checkout follows, or stays and says so
 mod collect; // order, conflicts, seals
-mod conflicts;
-mod foundations; // work on work that has not landed, and may never // what would not merge, before anything is merged
+mod collect_watch; // lands what comes, for good
+mod conflicts; // what would not merge, before anything is merged
+mod foundations; // work on work that has not landed, and may never
+mod notify; // who is told of what
+mod report; // what was done, and what to do next
+mod targets; // several branches, protected and rewritten ones
+mod verify; // what breaks the target is found and left out
 
 // What goes wrong, and what it costs.
 mod counts; // git processes and pushes
