@@ -1,10 +1,16 @@
 //! `git dispatch collect`
 
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
 use serde_json::{Value, json};
 
 use super::{Context, Outcome, resolve};
 use crate::exit::Exit;
 use crate::protocol::collect::{self, Collected, Options};
+use crate::protocol::notify::Notifying;
+use crate::protocol::report::Report;
+use crate::protocol::{Error, Result, Session};
 use crate::ui::Ui;
 use crate::ui::progress::Progress;
 
@@ -22,19 +28,27 @@ pub struct Args {
     /// Merge into this branch instead
     #[arg(long, value_name = "BRANCH")]
     into: Option<String>,
+    /// Write what was done, and what to do next, as Markdown
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
 }
 
 /// Collects.
 pub fn run(context: &Context, args: &Args) -> Outcome {
     let session = context.open(&Vec::new())?;
-    let progress = Progress::start(&context.ui, "collecting");
+    let progress = Notifying::start(&session, Progress::start(&context.ui, "collecting"));
     let mut options = Options { tasks: Vec::new(), into: args.into.clone(), dry_run: args.dry_run };
     if !args.tasks.is_empty() {
         session.sync()?;
         options.tasks = resolve(&session, &session.snapshot()?, &args.tasks)?;
     }
+    // Known before anything is merged, rather than after.
+    let report = args.report.as_ref().map(|path| ReportFile::open(context, path)).transpose()?;
     let collected = collect::collect(&session, &options, &progress)?;
     drop(progress);
+    if let Some(file) = report {
+        file.write(&session, std::slice::from_ref(&collected), args.dry_run)?;
+    }
     if context.ui.json {
         context.ui.document(&document(&collected));
     } else {
@@ -42,6 +56,26 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     }
     let is_clean = collected.conflicts.is_empty() && collected.rejected.is_empty();
     Ok(if is_clean { Exit::Done } else { Exit::Partly })
+}
+
+/// The file that the report goes into.
+struct ReportFile(PathBuf);
+
+impl ReportFile {
+    /// Makes sure that it can be written; what is in it stays until there is a report.
+    fn open(context: &Context, path: &Path) -> Result<Self> {
+        let path = context.ambient.cwd.join(path);
+        match File::options().create(true).append(true).open(&path) {
+            Ok(_) => Ok(Self(path)),
+            Err(source) => Err(Error::Report { path, source }),
+        }
+    }
+
+    fn write(&self, session: &Session, collected: &[Collected], dry_run: bool) -> Result<()> {
+        let report = Report { dry_run, ..Report::of(session, &session.snapshot()?, collected) };
+        let failed = |source| Error::Report { path: self.0.clone(), source };
+        std::fs::write(&self.0, report.to_markdown()).map_err(failed)
+    }
 }
 
 fn document(collected: &Collected) -> Value {

@@ -102,7 +102,7 @@ pub fn collect(session: &Session, options: &Options, announce: &dyn Announce) ->
         }
         let mut collected = outcome(&plan, &target, tip);
         collected.checkout_note = checkout::follow(session, checkout)?;
-        settle(session, &plan, &target, announce)?;
+        settle(session, &plan, &collected, announce)?;
         let sealed_now = finished.iter().filter(|name| !collected.merged.iter().any(|(done, _)| done == *name));
         let sealed_now: Vec<TaskName> = sealed_now.cloned().collect();
         for name in sealed_now {
@@ -110,6 +110,7 @@ pub fn collect(session: &Session, options: &Options, announce: &dyn Announce) ->
                 "{name} was merged by a collect that did not end; it is sealed now"
             )));
         }
+        super::blocked::tell(session, &session.snapshot()?, announce)?;
         return Ok(collected);
     }
     Err(HubError::Busy { name: Layout::branch_ref(&target), tries: TRIES }.into())
@@ -152,9 +153,14 @@ fn publish(session: &Session, plan: &Plan, target: &str, old: ObjectId) -> Resul
 }
 
 /// What follows once the target has moved: conflicts and stale work are recorded, merged tasks are sealed.
-fn settle(session: &Session, plan: &Plan, target: &str, announce: &dyn Announce) -> Result<()> {
+fn settle(session: &Session, plan: &Plan, collected: &Collected, announce: &dyn Announce) -> Result<()> {
+    let target = collected.target.as_str();
     for merge in &plan.merges {
-        announce.happened(&Happened::Merged { task: merge.task.clone() });
+        announce.happened(&Happened::Merged {
+            task: merge.task.clone(),
+            target: target.to_owned(),
+            merge_commit: merge.commit,
+        });
     }
     for conflict in &plan.conflicts {
         record_conflict(session, conflict, target)?;
@@ -175,7 +181,12 @@ fn settle(session: &Session, plan: &Plan, target: &str, announce: &dyn Announce)
             delete_branch: session.config.collect.delete_branches,
         })
         .collect();
-    seal::seal(session, &ended)
+    // It explains and decides nothing: where it cannot be written, the collect is as good.
+    let report = || super::report::note(session, collected).unwrap_or_default();
+    for (branch, why) in seal::seal_with(session, &ended, &report)? {
+        announce.happened(&Happened::Note(format!("the branch {branch} {why}; it stays")));
+    }
+    Ok(())
 }
 
 /// Writes the claim that says merged; it is pushed together with the target.

@@ -29,7 +29,9 @@ mod vandals; // executors that break their clone or plant something in it
 // Merging.
 mod checkout; // the checkout follows, or stays and says so
 mod collect; // order, conflicts, seals
-mod conflicts; // what would not merge, before anything is merged
+mod conflicts;
+mod notify; // who is told of what
+mod report; // what was done, and what to do next // what would not merge, before anything is merged
 
 // What goes wrong, and what it costs.
 mod counts; // git processes and pushes
@@ -53,11 +55,13 @@ mod init; // the annotated file, the node's name, what `git log` shows
 mod outcomes; // two verbs at a barrier: one outcome of the two that may be
 mod replace; // a newer spec; dry runs
 mod retry_cancel; // called off, tried again
+mod schedule; // assignments, and that they never win beside a claim
 mod settings; // layers, and where a value comes from
 mod show; // everything of one task; how tasks are named; titles that would drive a terminal
 mod status; // what needs a person first; colours
 mod surroundings; // odd repositories, hubs that refuse or are away
 mod wait_log; // following what happens
+mod why; // each reason for not running
 
 // What must survive.
 #[cfg(feature = "failpoints")]
