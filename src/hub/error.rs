@@ -86,7 +86,8 @@ pub enum Error {
 /// How much of the hub's words is shown, in characters.
 const WORDS: usize = 300;
 
-fn said(words: Option<&str>) -> String {
+/// What a hub said when it refused, as the end of a sentence; nothing where it said nothing.
+pub fn said(words: Option<&str>) -> String {
     words.map(|words| format!("; it says: {}", excerpt(words, WORDS))).unwrap_or_default()
 }
 

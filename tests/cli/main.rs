@@ -29,9 +29,12 @@ mod vandals; // executors that break their clone or plant something in it
 // Merging.
 mod checkout; // the checkout follows, or stays and says so
 mod collect; // order, conflicts, seals
-mod conflicts;
+mod collect_watch; // lands what comes, for good
+mod conflicts; // what would not merge, before anything is merged
 mod notify; // who is told of what
-mod report; // what was done, and what to do next // what would not merge, before anything is merged
+mod report; // what was done, and what to do next
+mod targets; // several branches, protected and rewritten ones
+mod verify; // what breaks the target is found and left out
 
 // What goes wrong, and what it costs.
 mod counts; // git processes and pushes
