@@ -11,6 +11,7 @@ pub mod done;
 pub mod enqueue;
 pub mod explain;
 pub mod finish;
+pub mod gc;
 pub mod init;
 pub mod list;
 pub mod log;
