@@ -92,7 +92,7 @@ fn read(context: &Context, session: &Session, paths: &[PathBuf]) -> Result<Vec<E
                     .ui
                     .warn(&format!("{task} asks for executor {}, which is not configured here", escaped(name)));
             }
-            entries.push(Entry { file, bytes, parsed });
+            entries.push(Entry { file, bytes, parsed, repairs: None });
         }
     }
     Ok(entries)

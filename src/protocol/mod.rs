@@ -21,6 +21,7 @@ pub mod pause;
 pub mod pick;
 pub mod refusal;
 pub mod release;
+pub mod repair;
 pub mod replace;
 pub mod retry;
 pub mod schedule;

@@ -53,6 +53,7 @@ fn of_obstacle(obstacle: &Obstacle) -> WaitsFor {
         Obstacle::NothingToRun => {
             ("run", "a `run` line, which the shell executor needs, or a person who claims it".to_owned())
         }
+        Obstacle::Moot => ("repair", "a recorded conflict that it would mend".to_owned()),
         Obstacle::OnlyAssigned => ("assignment", "an assignment".to_owned()),
         Obstacle::Scope { glob, by } => ("scope", format!("{glob}, which is being changed by {by}")),
         Obstacle::Rests(seconds) => ("time", format!("the rest after its last attempt, {seconds} s more")),
