@@ -1,50 +1,109 @@
 //! `git dispatch collect`
 
+use std::sync::mpsc::channel;
+
 use serde_json::{Value, json};
 
 use super::{Context, Outcome, resolve};
 use crate::exit::Exit;
+use crate::node::hint::Hints;
+use crate::protocol::Session;
+use crate::protocol::collect::watch::{self, Message};
 use crate::protocol::collect::{self, Collected, Options};
+use crate::protocol::session::OptionSettings;
 use crate::ui::Ui;
 use crate::ui::progress::Progress;
 
 /// Merge finished work into the target branch, in order: dependencies first, then priority, then the queue.
 ///
-/// What does not merge is left out and named; the target never holds half a merge.
+/// What does not merge is left out and named; the target never holds half a merge. Work for another target is merged into
+/// that one.
+///
+/// With --verify, or `collect.verify` in the configuration, a command must pass on the merged result before anything is
+/// pushed, and what is pushed is what it passed on. It runs in a scratch clone that is checked out at the result, with
+/// the environment of this command and DISPATCH_TARGET (the branch), DISPATCH_BASE (its tip before), DISPATCH_COMMIT (what
+/// is checked out) and DISPATCH_NODE. When it fails on the result and passes on the branch as it was, the first merge that
+/// breaks it is found by halves: that task fails with reason `verify`, and what was built on it is run again. A branch
+/// that fails by itself is an error (`target_broken`), and so is a command that takes too long, cannot be started or is
+/// ended from outside: then nobody is rejected, and nothing is merged.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The tasks; without, all that are finished
     #[arg(value_name = "TASK")]
     tasks: Vec<String>,
+    /// Stay, and collect whenever something is finished
+    ///
+    /// The first Ctrl-C lets the collect under way end; the second ends its verification, and merges nothing.
+    #[arg(long, conflicts_with = "dry_run")]
+    watch: bool,
     /// Say what would be done, without doing it
     #[arg(long)]
     dry_run: bool,
     /// Merge into this branch instead
     #[arg(long, value_name = "BRANCH")]
     into: Option<String>,
+    /// A shell line that must pass before anything is pushed; empty: none
+    #[arg(long, value_name = "CMD")]
+    verify: Option<String>,
 }
 
 /// Collects.
 pub fn run(context: &Context, args: &Args) -> Outcome {
-    let session = context.open(&Vec::new())?;
+    let mut settings: OptionSettings = Vec::new();
+    if let Some(line) = &args.verify {
+        settings.push(("collect.verify", line.clone().into(), "--verify"));
+    }
+    // One that stays ends its collect first: a signal must not cut the push that publishes it.
+    let cancel = if args.watch { &context.signals.second } else { &context.signals.first };
+    let session = context.open_until(&settings, cancel)?;
     let progress = Progress::start(&context.ui, "collecting");
-    let mut options = Options { tasks: Vec::new(), into: args.into.clone(), dry_run: args.dry_run };
+    let mut options =
+        Options { tasks: Vec::new(), into: args.into.clone(), dry_run: args.dry_run, cancel: cancel.clone() };
     if !args.tasks.is_empty() {
         session.sync()?;
         options.tasks = resolve(&session, &session.snapshot()?, &args.tasks)?;
     }
-    let collected = collect::collect(&session, &options, &progress)?;
+    let collected = match args.watch {
+        true => stay(context, &session, &options, &progress)?,
+        false => collect::collect(&session, &options, &progress)?,
+    };
     drop(progress);
     if context.ui.json {
-        context.ui.document(&document(&collected));
+        context.ui.document(&document(&session, &collected));
     } else {
-        tell(&context.ui, &collected, args.dry_run);
+        tell(&context.ui, &collected, args);
     }
-    let is_clean = collected.conflicts.is_empty() && collected.rejected.is_empty();
-    Ok(if is_clean { Exit::Done } else { Exit::Partly })
+    Ok(if collected.iter().all(Collected::is_clean) { Exit::Done } else { Exit::Partly })
 }
 
-fn document(collected: &Collected) -> Value {
+/// Collects until a signal comes.
+fn stay(
+    context: &Context,
+    session: &Session,
+    options: &Options,
+    progress: &Progress,
+) -> crate::protocol::Result<Vec<Collected>> {
+    let (sender, receiver) = channel();
+    let on_signal = sender.clone();
+    context.signals.on_signal(move |_, _| {
+        let _ = on_signal.send(Message::Stop);
+    });
+    let _hints = Hints::watch(session, move || {
+        let _ = sender.send(Message::Hint);
+    });
+    watch::watch(session, options, &receiver, progress)
+}
+
+/// The first target's document; those of others stand in it.
+fn document(session: &Session, collected: &[Collected]) -> Value {
+    let none = Collected { target: session.hub.target.clone(), ..Collected::default() };
+    let (first, others) = collected.split_first().unwrap_or((&none, &[]));
+    let mut document = of_target(first);
+    document["others"] = others.iter().map(of_target).collect();
+    document
+}
+
+fn of_target(collected: &Collected) -> Value {
     let hex = |id: Option<crate::git::ObjectId>| id.map(|id| id.to_string());
     json!({
         "target": collected.target,
@@ -61,7 +120,17 @@ fn document(collected: &Collected) -> Value {
     })
 }
 
-fn tell(ui: &Ui, collected: &Collected, dry_run: bool) {
+fn tell(ui: &Ui, collected: &[Collected], args: &Args) {
+    for collected in collected {
+        tell_of(ui, collected, args.dry_run);
+    }
+    let is_empty = |collected: &Collected| collected.merged.is_empty() && collected.is_clean();
+    if collected.iter().all(is_empty) && !args.watch {
+        ui.note("nothing to collect");
+    }
+}
+
+fn tell_of(ui: &Ui, collected: &Collected, dry_run: bool) {
     let target = crate::task::text::escaped(&collected.target);
     if dry_run {
         for (task, _) in &collected.merged {
@@ -79,10 +148,7 @@ fn tell(ui: &Ui, collected: &Collected, dry_run: bool) {
     for (task, what) in &collected.waiting {
         ui.note(&format!("waiting   {task}: for {}", crate::task::text::escaped(what)));
     }
-    if collected.merged.is_empty() && collected.conflicts.is_empty() && collected.rejected.is_empty() {
-        ui.note("nothing to collect");
-    }
-    if let Some(note) = &collected.checkout_note {
+    for note in &collected.checkout_notes {
         ui.warn(&crate::task::text::escaped(note).to_string());
     }
 }

@@ -4,11 +4,11 @@
 //! executor of kind shell.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{Error, Result};
-use crate::config::model::{ExecutorKind, ExecutorSettings, StdinSource};
+use crate::config::model::{ExecutorKind, ExecutorSettings, StdinSource, Verify};
 
 /// The text before the prompt, where the configuration names none: agents tend to describe instead of doing.
 const PREAMBLE: &str = "Carry out the following specification in this repository, now and completely. Change the files \
@@ -123,11 +123,47 @@ pub fn stdin(settings: &ExecutorSettings, given: &Given) -> std::io::Result<std:
     }
 }
 
+/// Builds the command that verifies a commit: a shell line of the caller's own or an argv, both as they were given, with
+/// the caller's environment and these variables.
+#[expect(clippy::disallowed_methods, reason = "the one place where a verifying command is made")]
+pub fn verifying(
+    how: &Verify,
+    clone: &Path,
+    variables: &[(&'static str, String)],
+    own_env: &[(OsString, OsString)],
+) -> Option<Command> {
+    let mut command = match how {
+        Verify::None => return None,
+        Verify::Line(line) => {
+            let mut command = Command::new("sh");
+            command.arg("-c").arg(line);
+            command
+        }
+        Verify::Argv(argv) => {
+            let (program, arguments) = argv.split_first()?;
+            // A path is one in the clone, wherever this process was started.
+            let path = Path::new(program);
+            let is_path = path.is_relative() && path.components().count() > 1 || program.starts_with("./");
+            let mut command = Command::new(if is_path { clone.join(path) } else { path.to_owned() });
+            command.args(arguments);
+            command
+        }
+    };
+    command.env_clear();
+    command.envs(let_through(&["*".to_owned()], own_env));
+    command.envs(variables.iter().map(|(name, value)| (*name, value)));
+    Some(command)
+}
+
 /// The node's own environment as far as `env_allow` lets it through, without ours and without what points git
 /// elsewhere.
 fn inherited(settings: &ExecutorSettings, node_env: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
+    let_through(&settings.env_allow, node_env)
+}
+
+fn let_through(globs: &[String], node_env: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
     let mut allow = globset::GlobSetBuilder::new();
-    for glob in settings.env_allow.iter().filter_map(|glob| globset::Glob::new(glob).ok()) {
+    for glob in globs.iter().filter_map(|glob| globset::Glob::new(glob).ok()) {
         allow.add(glob);
     }
     let Ok(allow) = allow.build() else {

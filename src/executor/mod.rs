@@ -5,6 +5,7 @@
 
 pub mod command;
 pub mod slot;
+pub mod verify;
 pub mod work;
 
 use std::path::PathBuf;

@@ -48,6 +48,11 @@ impl Slot {
         Self { root: work_dir.join(number.to_string()) }
     }
 
+    /// Names a place of the same kind that is no node's slot.
+    pub fn named(work_dir: &Path, name: &str) -> Self {
+        Self { root: work_dir.join(name) }
+    }
+
     /// Its folder.
     pub fn root(&self) -> &Path {
         &self.root

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -60,29 +61,38 @@ pub fn run(
     node_env: &[(OsString, OsString)],
     cancel: &Cancel,
 ) -> Result<Worked> {
-    let started = Instant::now();
-    let failed = |why: String| Worked {
-        log: format!("git-dispatch: {why}\n").into_bytes(),
-        log_bytes: 0,
-        ended: Err(why),
-        took: started.elapsed(),
-        output: None,
-    };
-    let mut command = match command::build(settings, given, node_env) {
+    let command = match command::build(settings, given, node_env) {
         Ok(command) => command,
-        Err(error) => return Ok(failed(error.to_string())),
+        Err(error) => return Ok(Worked::not_started(error.to_string())),
     };
+    let stdin = command::stdin(settings, given).map_err(|error| Error::slot(slot.log_dir(), error))?;
+    let mut worked = run_command(slot, record, command, stdin, limits, *settings.grace, cancel)?;
+    worked.output = output(&given.result_file);
+    Ok(worked)
+}
+
+/// Runs a command in a slot's clone, records its process group there, and keeps what it says; `limits` are its time in
+/// all and in silence.
+pub fn run_command(
+    slot: &Slot,
+    record: &mut SlotRecord,
+    mut command: Command,
+    stdin: Stdio,
+    limits: (Option<Duration>, Option<Duration>),
+    grace: Duration,
+    cancel: &Cancel,
+) -> Result<Worked> {
+    let started = Instant::now();
     let io = |error| Error::slot(slot.log_dir(), error);
     let (capture, stdout, stderr) = Capture::start(&slot.log_dir(), LOG_LIMIT).map_err(io)?;
-    command.current_dir(slot.clone_dir()).stdout(stdout).stderr(stderr);
-    command.stdin(command::stdin(settings, given).map_err(io)?);
+    command.current_dir(slot.clone_dir()).stdin(stdin).stdout(stdout).stderr(stderr);
     let program = command.get_program().to_string_lossy().into_owned();
     record.begun = true;
     record.write(slot).map_err(|error| Error::slot(slot.root(), error))?;
     fail::point("executor.before");
     let child = match spawn(&mut command) {
         Ok(child) => child,
-        Err(error) => return Ok(failed(format!("`{program}` could not be started: {error}"))),
+        Err(error) => return Ok(Worked::not_started(format!("`{program}` could not be started: {error}"))),
     };
     fail::point("executor.started");
     record.group = Some(child.id());
@@ -90,18 +100,32 @@ pub fn run(
     record.write(slot).map_err(|error| Error::slot(slot.root(), error))?;
     fail::point("executor.recorded");
     let (deadline, stall) = limits;
-    let limits = Limits { deadline, stall: stall.map(|time| (time, capture.progress())), grace: *settings.grace };
+    let limits = Limits { deadline, stall: stall.map(|time| (time, capture.progress())), grace };
     let ended = child.wait(&limits, cancel).map_err(io)?;
     fail::point("executor.ended");
     let took = started.elapsed();
     let captured = capture.finish(LOG_WAIT).map_err(io)?;
-    Ok(Worked {
-        ended: Ok(ended),
-        took,
-        log: captured.text,
-        log_bytes: captured.total_bytes,
-        output: output(&given.result_file),
-    })
+    Ok(Worked { ended: Ok(ended), took, log: captured.text, log_bytes: captured.total_bytes, output: None })
+}
+
+impl Worked {
+    fn not_started(why: String) -> Self {
+        Self {
+            log: format!("git-dispatch: {why}\n").into_bytes(),
+            log_bytes: 0,
+            ended: Err(why),
+            took: Duration::ZERO,
+            output: None,
+        }
+    }
+
+    /// The last line of the output, for people who look at an error without looking at the log: after a colon, or
+    /// nothing.
+    pub fn last_line(&self) -> String {
+        let text = String::from_utf8_lossy(&self.log);
+        let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+        if line.is_empty() { String::new() } else { format!(": {}", line.chars().take(200).collect::<String>()) }
+    }
 }
 
 /// Reads the object that the executor may have left; anything else than an object counts as none.

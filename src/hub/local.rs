@@ -97,6 +97,12 @@ impl LocalState {
         self.try_lock_file("lock")
     }
 
+    /// Tries to take the lock on something else of this clone, such as a scratch folder; `None` while another process
+    /// holds it.
+    pub fn try_lock_of(&self, name: &str) -> Result<Option<CloneLock>> {
+        self.try_lock_file(&format!("{name}.lock"))
+    }
+
     /// Waits for the lock on the mirror: two fetches of one clone at once would trip over each other's refs, which looks
     /// like a hub that does not answer. After `patience` it goes on without: the lock is a courtesy.
     pub fn lock_mirror(&self, patience: Duration) -> Result<Option<CloneLock>> {

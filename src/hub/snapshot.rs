@@ -2,7 +2,7 @@
 //!
 //! Owns the rule "which says what". It cannot change anything: whoever holds a [`Snapshot`] has only read.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
@@ -376,16 +376,39 @@ pub fn target_of(hub: &Hub, spec: &SpecRecord) -> String {
     spec.target.clone().unwrap_or_else(|| hub.target.clone())
 }
 
-/// Lists the targets of tasks that are not sealed, beside the default one.
-pub fn live_targets(hub: &Hub, snapshot: &Snapshot) -> Vec<String> {
-    let mut targets: Vec<String> = snapshot
-        .tasks
-        .iter()
-        .filter(|task| !matches!(task.standing, Standing::Sealed { .. }))
-        .filter_map(|task| task.spec.record.target.clone())
-        .filter(|target| *target != hub.target && hub.repo.ref_value(&Layout::mirrored_branch(target)).is_some())
-        .collect();
-    targets.sort();
-    targets.dedup();
+/// Names the branches in which a task's result may be: the one that a merged claim names, and the task's own target.
+pub fn targets_of(hub: &Hub, task: &Task) -> Vec<String> {
+    let merged = task.claim_in(Phase::Merged).and_then(|claim| status_of(&hub.repo, claim.id)?.target);
+    let named = merged.filter(|branch| crate::task::spec::is_branch(branch));
+    let own = target_of(hub, &task.spec.record);
+    let mut targets: Vec<String> = named.into_iter().filter(|named| *named != own).collect();
+    targets.push(own);
     targets
+}
+
+/// Names the branches beside the default target that tasks which are not sealed concern: their targets, where they were
+/// merged, and those that hold what they depend on.
+pub fn concerned_branches(hub: &Hub, snapshot: &Snapshot) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for task in snapshot.tasks.iter().filter(|task| !matches!(task.standing, Standing::Sealed { .. })) {
+        found.extend(targets_of(hub, task));
+        let dependencies = task.spec.record.depends_on.iter().filter_map(|name| snapshot.get(name));
+        found.extend(dependencies.filter_map(|dependency| landed_apart(hub, dependency)));
+    }
+    found.remove(&hub.target);
+    found
+}
+
+/// Names the branch that a sealed task was merged into, as long as its merge commit is not here.
+fn landed_apart(hub: &Hub, task: &Task) -> Option<String> {
+    let Standing::Sealed { seal, .. } = &task.standing else { return None };
+    let merge = ObjectId::from_hex(seal.merge_commit.as_ref()?.as_bytes()).ok()?;
+    let branch = seal.target.clone().filter(|branch| crate::task::spec::is_branch(branch))?;
+    (!hub.repo.has(merge)).then_some(branch)
+}
+
+/// Lists those of the concerned branches that were read before.
+pub fn live_targets(hub: &Hub, snapshot: &Snapshot) -> Vec<String> {
+    let is_mirrored = |target: &String| hub.repo.ref_value(&Layout::mirrored_branch(target)).is_some();
+    concerned_branches(hub, snapshot).into_iter().filter(is_mirrored).collect()
 }

@@ -208,7 +208,7 @@ impl<'a> Attempt<'a> {
                     return Outcome::GivenBack { reason: Reason::Quota, work: kept, rest };
                 }
                 Some(code) => {
-                    (Some(Reason::Exit), Some(format!("exit code {code}{}", last_line(&worked.log))), Some(code))
+                    (Some(Reason::Exit), Some(format!("exit code {code}{}", worked.last_line())), Some(code))
                 }
                 None => (Some(Reason::Exit), Some("ended by a signal".to_owned()), None),
             },
@@ -250,11 +250,4 @@ impl<'a> Attempt<'a> {
 /// The message of the commit that holds what an executor left uncommitted.
 pub fn rest_message(task: &str, title: &str) -> String {
     format!("{task}: {title}\n")
-}
-
-/// The last line of the output, for people who look at an error without looking at the log.
-fn last_line(log: &[u8]) -> String {
-    let text = String::from_utf8_lossy(log);
-    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    if line.is_empty() { String::new() } else { format!(": {}", line.chars().take(200).collect::<String>()) }
 }

@@ -79,6 +79,19 @@ pub enum Happened {
         /// Where.
         files: Vec<ConflictFile>,
     },
+    /// A verification of a target ended.
+    Verified {
+        /// The branch.
+        target: String,
+        /// How many merges on top of its tip were verified; 0: the tip alone.
+        merges: usize,
+        /// Whether it passed.
+        passed: bool,
+        /// Whether it failed and is tried again.
+        again: bool,
+        /// How long it took.
+        took: Duration,
+    },
     /// Something that a person should know, in one line.
     Note(String),
 }

@@ -35,6 +35,8 @@ pub enum NoBase {
     },
     /// The dependency has nothing to build on.
     Undone(TaskName),
+    /// The dependency was merged into another branch, which is gone, and the merge with it.
+    Gone(TaskName),
     /// The branch that the task is for does not exist.
     NoTarget(String),
     /// History is cut off here, and results would have to be merged.
@@ -71,6 +73,9 @@ pub fn make(session: &Session, snapshot: &Snapshot, task: &Task) -> Result<std::
         };
         if repo.is_ancestor(result, target_tip) {
             continue;
+        }
+        if !repo.has(result) {
+            return Ok(Err(NoBase::Gone(name.clone())));
         }
         base.built_on.push(BuiltOn { task: name.clone(), result });
         if repo.is_ancestor(result, base.commit) {
@@ -121,6 +126,12 @@ impl std::fmt::Display for NoBase {
                 )
             }
             Self::Undone(task) => write!(f, "{task} is not done"),
+            Self::Gone(task) => {
+                write!(
+                    f,
+                    "{task} was merged into another branch, and that merge is on no branch of the hub any more"
+                )
+            }
             Self::NoTarget(branch) => {
                 write!(f, "its target branch {} does not exist", crate::task::text::escaped(branch))
             }

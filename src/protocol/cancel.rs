@@ -12,7 +12,7 @@ use super::seal::{Ended, leftover_edits, seal};
 use super::session::Session;
 use crate::git::ObjectId;
 use crate::hub::format::ClaimRecord;
-use crate::hub::snapshot::{Claim, Snapshot, Standing, Task, chain_of, target_of};
+use crate::hub::snapshot::{Claim, Snapshot, Standing, Task, chain_of};
 use crate::hub::{Edit, Error as HubError};
 use crate::task::spec::Mode;
 use crate::task::transition::is_legal;
@@ -131,10 +131,9 @@ fn plan<'a>(session: &Session, snapshot: &'a Snapshot, name: &TaskName) -> Resul
             Err(too_late("is merged"))
         }
         Standing::Claimed(claim) => {
-            let target = target_of(&session.hub, &task.spec.record);
             let made_something = claim.result != claim.record.base;
             let is_in = claim.record.phase == Phase::Completed && made_something;
-            match is_in && landed(session, &target, claim).is_some() {
+            match is_in && landed(session, task, claim).is_some() {
                 true => Err(too_late("is in the target already")),
                 false => Ok(Step::Cancel(task)),
             }

@@ -1,29 +1,43 @@
-//! Collect: finished work is merged into the target, in order (DESIGN.md 5).
+//! Collect: finished work is merged into its targets, in order (DESIGN.md 5).
 //!
 //! Owns the order, what may join, the merge commits, and the one atomic push of target and claims. Merging itself is
 //! `git::merge`'s, sealing is `seal`'s. Nothing of a collect that did not get through is visible to anybody.
+//!
+//! ```text
+//!   plan ──▶ verify ──▶ publish ──▶ follow ──▶ record, seal
+//!    ▲   broken: without it │ moved meanwhile
+//!    └──────────────────────┘
+//! ```
 
 mod checkout;
+mod error;
+mod foundation;
+mod landing;
 mod plan;
+mod record;
+mod verify;
+pub mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use super::announce::{Announce, Happened};
-use super::claim::write;
 use super::error::{Error, Result};
 use super::seal::{self, Ended};
 use super::session::Session;
+use crate::exec::Cancel;
 use crate::git::ObjectId;
-use crate::git::objects::NewEntry;
-use crate::hub::format::claim::STATUS_FILE;
-use crate::hub::format::{ClaimRecord, Trailers};
-use crate::hub::notes::Addition;
-use crate::hub::snapshot::{Claim, Snapshot, target_of};
-use crate::hub::{Edit, Error as HubError, Layout};
-use crate::task::event::{ConflictFile, Event};
-use crate::task::{Phase, Reason, State, TaskName};
+use crate::hub::snapshot::{Snapshot, target_of};
+use crate::hub::{Answer, Edit, Error as HubError, Layout};
+use crate::task::event::ConflictFile;
+use crate::task::{Reason, State, TaskName};
 
-pub use plan::{Conflict, Merge, Plan, Wait};
+pub use error::CollectError;
+pub use landing::{Landed, landed, put_back};
+pub use plan::{BASE_REWRITTEN, Conflict, Merge, Plan, Wait};
+pub use verify::Rejected;
+
+use plan::{Memo, Planner};
+use verify::{Agreed, Verifier};
 
 /// How often a collect starts again from a target that moved.
 const TRIES: u32 = 10;
@@ -37,6 +51,8 @@ pub struct Options {
     pub into: Option<String>,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// Ends a verification under way.
+    pub cancel: Cancel,
 }
 
 /// What a collect did to one target.
@@ -56,12 +72,31 @@ pub struct Collected {
     pub rejected: Vec<(TaskName, Reason)>,
     /// What has to wait, and for what.
     pub waiting: Vec<(TaskName, String)>,
-    /// A line for the person whose checkout did not follow.
-    pub checkout_note: Option<String>,
+    /// Lines for the person whose checkout did not follow.
+    pub checkout_notes: Vec<String>,
 }
 
-/// Merges finished work into its target, and seals it.
-pub fn collect(session: &Session, options: &Options, announce: &dyn Announce) -> Result<Collected> {
+impl Collected {
+    /// Adds what a later collect did to the same target.
+    pub fn then(&mut self, later: Self) {
+        self.old = self.old.or(later.old);
+        self.new = later.new.or(self.new);
+        self.merged.extend(later.merged);
+        self.conflicts.extend(later.conflicts);
+        self.rejected.extend(later.rejected);
+        self.waiting = later.waiting;
+        self.checkout_notes.extend(later.checkout_notes);
+    }
+
+    /// Says whether nothing was left out that a person must see to.
+    pub fn is_clean(&self) -> bool {
+        self.conflicts.is_empty() && self.rejected.is_empty()
+    }
+}
+
+/// Merges finished work into its targets, and seals it. The first answer is the target named, or the default one, or
+/// that of the tasks named; others follow where finished work goes there.
+pub fn collect(session: &Session, options: &Options, announce: &dyn Announce) -> Result<Vec<Collected>> {
     if let Some(branch) = options.into.as_ref().filter(|branch| !crate::task::spec::is_branch(branch)) {
         return Err(Error::NoCommits { branch: branch.clone() });
     }
@@ -69,59 +104,167 @@ pub fn collect(session: &Session, options: &Options, announce: &dyn Announce) ->
     if session.hub.repo.is_shallow() {
         return Err(Error::Shallow);
     }
-    let earlier = checkout::resume(session)?;
-    let mut finished = Vec::new();
+    let mut collect = Collect { session, options, announce, resumed: Vec::new(), earlier: None };
+    collect.earlier = checkout::resume(session)?;
     if !options.dry_run {
-        finished = seal::finish_half_done(session, &session.snapshot()?)?;
+        collect.finish_half_done()?;
     }
-    let target = options.into.clone().unwrap_or_else(|| session.hub.target.clone());
-    for _ in 0..TRIES {
-        let snapshot = session.snapshot()?;
-        let Some(tip) = session.hub.target_tip(&target) else {
-            return Err(Error::NoCommits { branch: target });
-        };
-        let plan = plan::plan(session, &snapshot, options, &target, tip)?;
-        if options.dry_run {
-            return Ok(outcome(&plan, &target, tip));
+    let collected = collect.all_targets()?;
+    for name in &collect.resumed {
+        let is_told = |collected: &Collected| collected.merged.iter().any(|(done, _)| done == name);
+        if !collected.iter().any(is_told) {
+            let text = format!("{name} was merged by a collect that did not end; it is sealed now");
+            announce.happened(&Happened::Note(text));
         }
-        let checkout = checkout::prepare(session, &target, tip, plan.tip)?;
-        if !publish(session, &plan, &target, tip)? {
-            // Somebody moved the target, or one of the tasks: start again from what is there now.
-            session.sync_with(options.into.as_deref())?;
-            // The push may have got through although others came after it: then ours are merged and not yet sealed.
-            finished.extend(seal::finish_half_done(session, &session.snapshot()?)?);
-            // So may that of a collect that was killed, whose git outlived it.
-            for published in [&earlier, &checkout] {
-                checkout::catch_up(session, published.as_ref())?;
-            }
-            checkout::forget(session)?;
-            continue;
-        }
-        let mut collected = outcome(&plan, &target, tip);
-        collected.checkout_note = checkout::follow(session, checkout)?;
-        settle(session, &plan, &target, announce)?;
-        let sealed_now = finished.iter().filter(|name| !collected.merged.iter().any(|(done, _)| done == *name));
-        let sealed_now: Vec<TaskName> = sealed_now.cloned().collect();
-        for name in sealed_now {
-            announce.happened(&Happened::Note(format!(
-                "{name} was merged by a collect that did not end; it is sealed now"
-            )));
-        }
-        return Ok(collected);
     }
-    Err(HubError::Busy { name: Layout::branch_ref(&target), tries: TRIES }.into())
+    Ok(collected)
 }
 
-fn outcome(plan: &Plan, target: &str, old: ObjectId) -> Collected {
+/// One collect under way.
+struct Collect<'a> {
+    session: &'a Session,
+    options: &'a Options,
+    announce: &'a dyn Announce,
+    /// What an earlier collect had merged, and this one sealed.
+    resumed: Vec<TaskName>,
+    /// The checkout that an earlier collect was about to move.
+    earlier: Option<checkout::Following>,
+}
+
+impl Collect<'_> {
+    fn finish_half_done(&mut self) -> Result<()> {
+        self.resumed.extend(seal::finish_half_done(self.session, &self.session.snapshot()?)?);
+        Ok(())
+    }
+
+    /// Collects into one target after the other. Work that waits for another target's is looked at again.
+    fn all_targets(&mut self) -> Result<Vec<Collected>> {
+        let targets = self.targets(&self.session.snapshot()?);
+        let mut done: Vec<Collected> = Vec::new();
+        let mut failed = None;
+        for (at, target) in targets.iter().enumerate() {
+            match self.one_target(target) {
+                Ok(collected) => done.push(collected),
+                // Nothing to do with the other targets' work, which goes on.
+                Err(error) if at > 0 && matches!(error, Error::NoCommits { .. }) => {
+                    done.push(self.without_branch(target)?);
+                }
+                Err(error) if is_of_one_target(&error) => failed = failed.or(Some(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        // Each turn lands something, or is the last.
+        while failed.is_none() && done.len() > 1 && !self.options.dry_run {
+            let mut landed = false;
+            for collected in done.iter_mut().filter(|collected| !collected.waiting.is_empty()) {
+                if self.session.hub.target_tip(&collected.target).is_some() {
+                    let again = self.one_target(&collected.target)?;
+                    landed |= !again.merged.is_empty();
+                    collected.then(again);
+                }
+            }
+            if !landed {
+                break;
+            }
+        }
+        failed.map_or(Ok(done), Err)
+    }
+
+    /// The branches to collect into: the one named, else the default one and those of finished tasks.
+    fn targets(&self, snapshot: &Snapshot) -> Vec<String> {
+        if let Some(into) = &self.options.into {
+            return vec![into.clone()];
+        }
+        let hub = &self.session.hub;
+        let wanted = &self.options.tasks;
+        let is_wanted = |name: &TaskName| wanted.is_empty() || wanted.contains(name);
+        let finished = snapshot.tasks.iter().filter(|task| task.state() == State::Completed);
+        let mut others: BTreeSet<String> =
+            finished.filter(|task| is_wanted(task.name())).map(|task| target_of(hub, &task.spec.record)).collect();
+        let is_default_wanted = others.remove(&hub.target) || wanted.is_empty() || others.is_empty();
+        is_default_wanted.then(|| hub.target.clone()).into_iter().chain(others).collect()
+    }
+
+    /// What there is to say of work whose branch is not there.
+    fn without_branch(&self, target: &str) -> Result<Collected> {
+        let snapshot = self.session.snapshot()?;
+        let hub = &self.session.hub;
+        let is_its = |task: &&crate::hub::snapshot::Task| {
+            task.state() == State::Completed && target_of(hub, &task.spec.record) == target
+        };
+        let why = format!("its target branch {target}, which does not exist");
+        let waiting = snapshot.tasks.iter().filter(is_its).map(|task| (task.name().clone(), why.clone())).collect();
+        Ok(Collected { target: target.to_owned(), waiting, ..Collected::default() })
+    }
+
+    fn tip_of(&self, target: &str) -> Result<ObjectId> {
+        let tip = self.session.hub.target_tip(target);
+        tip.ok_or_else(|| match self.options.into.is_some() && target != self.session.hub.target {
+            true => CollectError::no_branch(target, &self.session.hub).into(),
+            false => Error::NoCommits { branch: target.to_owned() },
+        })
+    }
+
+    fn one_target(&mut self, target: &str) -> Result<Collected> {
+        let session = self.session;
+        let mut verifier = Verifier::new(session, target, &self.options.cancel, self.announce);
+        let mut memo = Memo::new();
+        for _ in 0..TRIES {
+            let snapshot = session.snapshot()?;
+            let start = self.tip_of(target)?;
+            let planner = Planner { session, snapshot: &snapshot, options: self.options, target, start };
+            if self.options.dry_run {
+                let plan = planner.plan(&BTreeSet::new(), &mut memo)?;
+                return Ok(outcome(&plan, &[], target, start));
+            }
+            verifier.starts_from(start);
+            if !verifier.is_off() {
+                checkout::look(session, target, start, planner.plan(&BTreeSet::new(), &mut memo)?.tip)?;
+            }
+            let agreed = verify::agree(&planner, &mut verifier, &mut memo)?;
+            let checkout = checkout::prepare(session, target, start, agreed.plan.tip)?;
+            if !publish(session, &agreed.plan, target, start)? {
+                self.start_again(checkout.as_ref())?;
+                continue;
+            }
+            let mut collected = outcome(&agreed.plan, &agreed.rejected, target, start);
+            collected.checkout_notes.extend(checkout::follow(session, checkout)?);
+            settle(session, &agreed, target, self.announce)?;
+            return Ok(collected);
+        }
+        Err(HubError::Busy { name: Layout::branch_ref(target), tries: TRIES }.into())
+    }
+
+    /// Somebody moved the target, or one of the tasks: what is there now is the new start.
+    fn start_again(&mut self, checkout: Option<&checkout::Following>) -> Result<()> {
+        self.session.sync_with(self.options.into.as_deref())?;
+        // The push may have got through although others came after it: then ours are merged and not yet sealed.
+        self.finish_half_done()?;
+        // So may that of a collect that was killed, whose git outlived it.
+        for published in [self.earlier.as_ref(), checkout] {
+            checkout::catch_up(self.session, published)?;
+        }
+        checkout::forget(self.session)
+    }
+}
+
+/// Says whether an error is about one target alone, so that the work for others goes on before it is told.
+fn is_of_one_target(error: &Error) -> bool {
+    matches!(error, Error::Collect(_) | Error::DirtyCheckout { .. })
+}
+
+fn outcome(plan: &Plan, rejected: &[Rejected], target: &str, old: ObjectId) -> Collected {
+    let broken = rejected.iter().map(|rejected| (rejected.claim.record.task.clone(), Reason::Verify));
+    let stale = plan.stale.iter().map(|(claim, _)| (claim.record.task.clone(), Reason::Stale));
     Collected {
         target: target.to_owned(),
         old: Some(old),
         new: Some(plan.tip),
         merged: plan.merges.iter().map(|merge| (merge.task.clone(), merge.commit)).collect(),
         conflicts: plan.conflicts.iter().map(|conflict| (conflict.task.clone(), conflict.files.clone())).collect(),
-        rejected: plan.stale.iter().map(|(claim, _)| (claim.record.task.clone(), Reason::Stale)).collect(),
+        rejected: broken.chain(stale).collect(),
         waiting: plan.waiting.iter().map(|wait| (wait.task.clone(), wait.what.clone())).collect(),
-        checkout_note: None,
+        checkout_notes: Vec::new(),
     }
 }
 
@@ -141,25 +284,30 @@ fn publish(session: &Session, plan: &Plan, target: &str, old: ObjectId) -> Resul
     if super::claim::all_yes(&answers) {
         return Ok(true);
     }
-    if answers.iter().all(|answer| *answer == crate::hub::Answer::Unknown) {
+    if answers.iter().all(|answer| *answer == Answer::Unknown) {
         // The hub answers and nothing moved. A race moves something; a refusal does not.
-        return Err(HubError::Refused { name: Layout::branch_ref(target) }.into());
+        return Err(match plan.tip == old {
+            true => HubError::Refused { name: session.hub.layout.claims() }.into(),
+            false => CollectError::Refused { target: target.to_owned() }.into(),
+        });
     }
     Ok(false)
 }
 
-/// What follows once the target has moved: conflicts and stale work are recorded, merged tasks are sealed.
-fn settle(session: &Session, plan: &Plan, target: &str, announce: &dyn Announce) -> Result<()> {
+/// What follows once the target has moved: what was left out is recorded, merged tasks are sealed.
+fn settle(session: &Session, agreed: &Agreed, target: &str, announce: &dyn Announce) -> Result<()> {
+    let plan = &agreed.plan;
     for merge in &plan.merges {
         announce.happened(&Happened::Merged { task: merge.task.clone() });
     }
     for conflict in &plan.conflicts {
-        record_conflict(session, conflict, target)?;
-        announce.happened(&Happened::Conflicted { task: conflict.task.clone(), files: conflict.files.clone() });
+        record::conflict(session, conflict, target, announce)?;
+    }
+    for rejected in &agreed.rejected {
+        record::rejected(session, rejected, announce)?;
     }
     for (claim, why) in &plan.stale {
-        release_stale(session, claim, why)?;
-        announce.happened(&Happened::Released { task: claim.record.task.clone(), reason: Reason::Stale });
+        record::stale(session, claim, why, announce)?;
     }
     let ended: Vec<Ended> = plan
         .merges
@@ -173,102 +321,4 @@ fn settle(session: &Session, plan: &Plan, target: &str, announce: &dyn Announce)
         })
         .collect();
     seal::seal(session, &ended)
-}
-
-/// Writes the claim that says merged; it is pushed together with the target.
-fn merged_claim(session: &Session, completed: &Claim) -> Result<Claim> {
-    let record =
-        ClaimRecord::following(&completed.record, Phase::Merged, &session.state.instance, session.nonce()?);
-    let id = write(session, &record, Some(completed.id), None, &[])?;
-    Ok(Claim { id, record, at: session.ambient.now(), result: completed.result, previous: Some(completed.id) })
-}
-
-/// Records that finished work does not merge: the claim says conflict, with the files in its tree.
-fn record_conflict(session: &Session, conflict: &Conflict, target: &str) -> Result<()> {
-    let claim = &conflict.claim;
-    let record = ClaimRecord::following(&claim.record, Phase::Conflict, &session.state.instance, session.nonce()?);
-    let mut event = Event::new("conflict", session.ambient.now());
-    event.attempt = Some(record.attempts.begun);
-    event.node.clone_from(&record.node);
-    event.claim = Some(claim.id.to_string());
-    event.target = Some(target.to_owned());
-    event.files = Some(conflict.files.clone());
-    let text = format!("{}\n", event.to_line());
-    let files = [NewEntry { name: STATUS_FILE, content: text.as_bytes() }];
-    let id = write(session, &record, Some(claim.id), None, &files)?;
-    let mut edits = vec![Edit::new(session.hub.layout.claim(&conflict.task), Some(claim.id), Some(id))];
-    let additions = [Addition::line(record.spec, &event)];
-    edits.extend(session.hub.add_status(&session.node, &additions, &session.by, &session.ambient)?);
-    session.hub.publish(&edits)?;
-    Ok(())
-}
-
-/// Releases work whose foundation can no longer land, and keeps the work.
-fn release_stale(session: &Session, claim: &Claim, why: &str) -> Result<()> {
-    if let (Some(result), Some(node)) = (claim.result, &claim.record.node) {
-        let name = session.hub.layout.attempt(&claim.record.task, claim.record.attempts.begun, node);
-        session.hub.publish(&[Edit::new(name, None, Some(result))])?;
-    }
-    super::release::release(session, claim, Reason::Stale, None, Some(why))?;
-    Ok(())
-}
-
-/// Puts a merged claim back whose result never reached the target.
-pub fn put_back(session: &Session, claim: &Claim) -> Result<()> {
-    let record = ClaimRecord::following(&claim.record, Phase::Completed, &session.state.instance, session.nonce()?);
-    let repo = &session.hub.repo;
-    let previous = claim.previous.unwrap_or(claim.id);
-    let status = repo.file_in(previous, STATUS_FILE).unwrap_or_default();
-    let files = [NewEntry { name: STATUS_FILE, content: &status }];
-    let id = write(session, &record, Some(claim.id), claim.result, &files)?;
-    session.hub.publish(&[Edit::new(session.hub.layout.claim(&record.task), Some(claim.id), Some(id))])?;
-    Ok(())
-}
-
-/// Says whether the result of a claim is in the target, and by which merge commit: `Some(None)` where it needed none.
-pub fn landed(session: &Session, target: &str, claim: &Claim) -> Option<Option<ObjectId>> {
-    let tip = session.hub.target_tip(target)?;
-    let result = claim.result?;
-    if !session.hub.repo.is_ancestor(result, tip) {
-        return None;
-    }
-    Some(claim.previous.and_then(|completed| merge_of(session, tip, completed, claim, result)))
-}
-
-/// Finds the merge commit that brought the result of a completed claim below `tip`, by its trailer.
-fn merge_of(
-    session: &Session,
-    tip: ObjectId,
-    completed: ObjectId,
-    claim: &Claim,
-    result: ObjectId,
-) -> Option<ObjectId> {
-    // Nothing was made, so nothing was merged.
-    if claim.record.base == Some(result) {
-        return None;
-    }
-    let completed = completed.to_string();
-    let mut found = None;
-    session.hub.repo.first_parents(tip, |commit| {
-        if commit.parents.get(1) == Some(&result) {
-            let trailers = Trailers::parse(&commit.message);
-            if trailers.get("Dispatch-Claim") == Some(completed.as_str()) {
-                found = Some(commit.id);
-            }
-        }
-        found.is_none()
-            && commit.parents.first().is_some_and(|parent| {
-                session.hub.repo.is_ancestor(result, *parent) || commit.parents.contains(&result)
-            })
-    });
-    found
-}
-
-/// Groups the completed tasks by the target that they go to.
-pub fn targets(session: &Session, snapshot: &Snapshot) -> BTreeMap<String, Vec<TaskName>> {
-    let mut targets: BTreeMap<String, Vec<TaskName>> = BTreeMap::new();
-    for task in snapshot.tasks.iter().filter(|task| task.state() == State::Completed) {
-        targets.entry(target_of(&session.hub, &task.spec.record)).or_default().push(task.name().clone());
-    }
-    targets
 }

@@ -351,6 +351,10 @@ pub enum Error {
         /// The branch.
         branch: String,
     },
+    /// A collect cannot merge, and no task is to blame.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Collect(#[from] Box<super::collect::CollectError>),
     /// There is no output of a task.
     #[error("there is no output of {task}{}", attempt.map(|n| format!(", attempt {n}")).unwrap_or_default())]
     #[diagnostic(
@@ -410,6 +414,12 @@ pub enum DependencyError {
 impl From<DependencyError> for Error {
     fn from(error: DependencyError) -> Self {
         Self::Dependency(Box::new(error))
+    }
+}
+
+impl From<super::collect::CollectError> for Error {
+    fn from(error: super::collect::CollectError) -> Self {
+        Self::Collect(Box::new(error))
     }
 }
 

@@ -28,7 +28,7 @@ use crate::task::transition::{count, ended_badly};
 use crate::task::{Hold, Phase, Reason, TaskName};
 
 /// How much of the output's end goes into the claim's own tree.
-const TAIL: usize = 16 * 1024;
+pub(super) const TAIL: usize = 16 * 1024;
 
 /// How often a push is tried before the result is left in the outbox.
 const TRIES: u32 = 5;

@@ -15,7 +15,10 @@ use crate::hub::format::ClaimRecord;
 use crate::hub::format::claim::LOG_FILE;
 use crate::hub::snapshot::{Claim, Snapshot, Standing, chain_of};
 use crate::task::name::NameKind;
-use crate::task::{Name, Phase, TaskName};
+use crate::task::{Name, Phase, Reason, TaskName};
+
+/// The line between what the executor said and what a verification of its work said.
+const VERIFICATION: &[u8] = b"== verification of the merge\n";
 
 /// The output of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,19 +103,40 @@ pub fn find(session: &Session, snapshot: &Snapshot, name: &TaskName, attempt: Op
             _ => None,
         },
     );
+    // What a verification said that the work did not pass stands behind what the executor said.
+    let verified = |mut text: Vec<u8>| {
+        if let Some(log) = verification(session, &chain, wanted) {
+            if !text.is_empty() && !text.ends_with(b"\n") {
+                text.push(b'\n');
+            }
+            text.extend_from_slice(VERIFICATION);
+            text.extend_from_slice(&log);
+        }
+        text
+    };
     for node in &nodes {
         let Ok(node) = Name::new(NameKind::Node, node) else {
             continue;
         };
         if let Some(text) = noted(session, &node, task.spec.id, wanted)? {
-            return Ok(Output { attempt: wanted, node: node.to_string(), text, live: false });
+            return Ok(Output { attempt: wanted, node: node.to_string(), text: verified(text), live: false });
         }
     }
-    let ended = chain.iter().find(|claim| claim.record.attempts.begun == wanted && claim.result.is_some());
+    let is_own =
+        |claim: &&Claim| claim.record.attempts.begun == wanted && claim.record.reason != Some(Reason::Verify);
+    let ended = chain.iter().filter(is_own).find(|claim| claim.result.is_some());
     // One that said nothing has an empty output: that is an answer too.
     let text = ended.map(|claim| session.hub.repo.file_in(claim.id, LOG_FILE).unwrap_or_default());
     let node = nodes.into_iter().next().unwrap_or_default();
-    text.map(|text| Output { attempt: wanted, node, text, live: false }).ok_or_else(none)
+    text.map(|text| Output { attempt: wanted, node, text: verified(text), live: false }).ok_or_else(none)
+}
+
+/// Reads what the verification said of an attempt's work that did not pass.
+fn verification(session: &Session, chain: &[Claim], attempt: u32) -> Option<Vec<u8>> {
+    let failed = chain
+        .iter()
+        .find(|claim| claim.record.attempts.begun == attempt && claim.record.reason == Some(Reason::Verify))?;
+    session.hub.repo.file_in(failed.id, LOG_FILE)
 }
 
 /// The nodes that may have written the attempt's output.

@@ -179,15 +179,14 @@ pub fn finish_half_done(session: &Session, snapshot: &Snapshot) -> Result<Vec<Ta
                 kept.extend(work);
             }
             Standing::Claimed(claim) if claim.record.phase == Phase::Merged => {
-                let target = crate::hub::snapshot::target_of(&session.hub, &task.spec.record);
-                match super::collect::landed(session, &target, claim) {
-                    Some(merge_commit) => {
+                match super::collect::landed(session, task, claim) {
+                    Some(landed) => {
                         done.push(task.name().clone());
                         ended.push(Ended {
                             task: task.name().clone(),
                             claim: claim.clone(),
-                            target: Some(target),
-                            merge_commit,
+                            target: Some(landed.target),
+                            merge_commit: landed.merge_commit,
                             delete_branch: session.config.collect.delete_branches,
                         });
                     }

@@ -107,14 +107,10 @@ impl Session {
         let mut targets = crate::hub::snapshot::live_targets(&self.hub, &known);
         targets.extend(branch.map(str::to_owned));
         let synced = self.hub.sync(&self.state, &self.ambient, &targets)?;
-        // Targets that were named for the first time by what just came.
-        let wanted: Vec<String> = Snapshot::load(&self.hub)?
-            .tasks
-            .iter()
-            .filter(|task| !matches!(task.standing, crate::hub::snapshot::Standing::Sealed { .. }))
-            .filter_map(|task| task.spec.record.target.clone())
-            .filter(|target| *target != self.hub.target && !targets.contains(target))
-            .collect();
+        // Branches that were named for the first time by what just came.
+        let mut wanted = crate::hub::snapshot::concerned_branches(&self.hub, &Snapshot::load(&self.hub)?);
+        wanted.retain(|branch| !targets.contains(branch));
+        let wanted: Vec<String> = wanted.into_iter().collect();
         if !wanted.is_empty() && !self.hub.is_embedded() {
             self.hub.sync(&self.state, &self.ambient, &[targets, wanted].concat())?;
         }

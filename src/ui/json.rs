@@ -92,7 +92,7 @@ impl About {
                     node: claim.record.node.clone().filter(|_| task.state() != State::Pending),
                     claim: Some(claim.id.to_string()),
                     started_at: work.started_at.or((claim.record.phase == Phase::Running).then_some(claim.at)),
-                    merge_commit: None,
+                    merge_commit: own.as_ref().and_then(|own| own.merge_commit.clone()),
                     conflict_files: files.map(|files| json!(files)),
                     reason: claim.record.reason.map(|reason| reason.to_string()),
                     repair: own.and_then(|own| own.repair),

@@ -72,6 +72,19 @@ impl Progress {
                     files.iter().map(|file| format!("{} ({})", escaped(&file.path), escaped(&file.kind))).collect();
                 format!("{} {task}: {}", theme.bad("conflict "), files.join(", "))
             }
+            Happened::Verified { target, merges, passed, again, took } => {
+                let what = match merges {
+                    0 => "as it is".to_owned(),
+                    1 => "with 1 merge".to_owned(),
+                    count => format!("with {count} merges"),
+                };
+                let how = match (passed, again) {
+                    (true, _) => theme.good("passes"),
+                    (false, true) => theme.warning("fails, and is tried again"),
+                    (false, false) => theme.bad("does not pass"),
+                };
+                format!("{} {} {what} {how}, {}", theme.faint("verified "), escaped(target), seconds(*took))
+            }
             Happened::Note(text) => format!("{} {}", theme.faint("note     "), escaped(text)),
         }
     }

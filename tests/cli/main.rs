@@ -30,6 +30,9 @@ mod vandals; // executors that break their clone or plant something in it
 mod checkout; // the checkout follows, or stays and says so
 mod collect; // order, conflicts, seals
 mod conflicts; // what would not merge, before anything is merged
+mod collect_watch; // lands what comes, for good
+mod targets; // several branches, protected and rewritten ones
+mod verify; // what breaks the target is found and left out
 
 // What goes wrong, and what it costs.
 mod counts; // git processes and pushes

@@ -33,6 +33,15 @@ impl Following {
 /// Looks, before anything is published, whether a checkout of the target can follow to `new`. With the embedded hub
 /// one that cannot is refused: there, moving the branch is the commit point.
 pub(super) fn prepare(session: &Session, target: &str, tip: ObjectId, new: ObjectId) -> Result<Option<Following>> {
+    let following = look(session, target, tip, new)?;
+    if let Some(following) = &following {
+        session.state.write(NOTE, following)?;
+    }
+    Ok(following)
+}
+
+/// Does the same, and remembers nothing: before a verification, which takes long.
+pub(super) fn look(session: &Session, target: &str, tip: ObjectId, new: ObjectId) -> Result<Option<Following>> {
     let repo = &session.hub.repo;
     let branch = Layout::branch_ref(target);
     if tip == new {
@@ -49,9 +58,7 @@ pub(super) fn prepare(session: &Session, target: &str, tip: ObjectId, new: Objec
     {
         return Err(Error::DirtyCheckout { checkout: folder, branch: target.to_owned() });
     }
-    let following = Following { folder, branch, old: local.to_string(), new: new.to_string() };
-    session.state.write(NOTE, &following)?;
-    Ok(Some(following))
+    Ok(Some(Following { folder, branch, old: local.to_string(), new: new.to_string() }))
 }
 
 /// Forgets a checkout that has nothing to follow: nothing was published.

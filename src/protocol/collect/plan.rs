@@ -1,20 +1,24 @@
 //! What a collect would do: which finished tasks join, in which order, onto which tip.
 //!
-//! Writes merge commits and claims as objects; moves no ref.
+//! Writes merge commits and claims as objects; moves no ref. A plan that is made again, without a task that was found
+//! broken, comes to the same commits as far as it goes: what was verified once need not be again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::git::ObjectId;
 use crate::git::objects::NewCommit;
 use crate::hub::format::Trailers;
 use crate::hub::snapshot::{Claim, Snapshot, Task, target_of};
-use crate::protocol::base;
 use crate::protocol::error::Result;
 use crate::protocol::session::Session;
 use crate::task::event::ConflictFile;
 use crate::task::{Phase, State, TaskName};
 
-use super::{Options, merged_claim};
+use super::foundation::{Foundation, foundation};
+use super::{Options, landing};
+
+/// The kind of conflict of finished work whose target was rewritten under it.
+pub const BASE_REWRITTEN: &str = "base_rewritten";
 
 /// A merge that is to be published.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +31,8 @@ pub struct Merge {
     pub merged: Claim,
     /// The merge commit; `None` where the result was in the target already.
     pub commit: Option<ObjectId>,
+    /// Whether the merge commit is this plan's own, on top of what came before it.
+    pub is_new: bool,
 }
 
 /// Work that does not merge.
@@ -64,27 +70,127 @@ pub struct Plan {
     pub waiting: Vec<Wait>,
 }
 
-/// Plans a collect of the completed tasks onto `tip`.
-pub(super) fn plan(
-    session: &Session,
-    snapshot: &Snapshot,
-    options: &Options,
-    target: &str,
-    tip: ObjectId,
-) -> Result<Plan> {
-    let mut plan = Plan { tip, merges: vec![], conflicts: vec![], stale: vec![], waiting: vec![] };
-    for task in in_order(snapshot) {
-        let wanted = options.tasks.is_empty() || options.tasks.contains(task.name());
-        let goes_here = options.into.is_some() || target_of(&session.hub, &task.spec.record) == target;
-        if wanted && goes_here {
-            join(session, snapshot, &mut plan, task, tip)?;
-        } else if wanted {
-            let what =
-                format!("a collect of its own target, `--into {}`", target_of(&session.hub, &task.spec.record));
-            plan.waiting.push(Wait { task: task.name().clone(), what });
-        }
+impl Plan {
+    /// The merges that make the growing tip, in order, each with the tip after it.
+    pub fn steps(&self) -> Vec<(&Merge, ObjectId)> {
+        let own = self.merges.iter().filter(|merge| merge.is_new);
+        own.filter_map(|merge| Some((merge, merge.commit?))).collect()
     }
-    Ok(plan)
+}
+
+/// Merges that were tried before, by the tip and the claim: made, or where they conflict.
+pub(super) type Memo = HashMap<(ObjectId, ObjectId), std::result::Result<Merge, Vec<ConflictFile>>>;
+
+/// Plans collects of the completed tasks onto one tip.
+pub(super) struct Planner<'a> {
+    pub(super) session: &'a Session,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) options: &'a Options,
+    pub(super) target: &'a str,
+    /// The target's tip.
+    pub(super) start: ObjectId,
+}
+
+impl Planner<'_> {
+    /// Plans, without the tasks that are `rejected` and what was built on them.
+    pub(super) fn plan(&self, rejected: &BTreeSet<TaskName>, memo: &mut Memo) -> Result<Plan> {
+        let mut plan = Plan { tip: self.start, merges: vec![], conflicts: vec![], stale: vec![], waiting: vec![] };
+        for task in in_order(self.snapshot) {
+            let is_wanted = self.options.tasks.is_empty() || self.options.tasks.contains(task.name());
+            let goes_here =
+                self.options.into.is_some() || target_of(&self.session.hub, &task.spec.record) == self.target;
+            if is_wanted && goes_here && !rejected.contains(task.name()) {
+                self.join(&mut plan, task, rejected, memo)?;
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Lets one task join the growing tip, or says why not.
+    fn join(&self, plan: &mut Plan, task: &Task, rejected: &BTreeSet<TaskName>, memo: &mut Memo) -> Result<()> {
+        let Some((claim, result)) = task.claim_in(Phase::Completed).and_then(|claim| Some((claim, claim.result?)))
+        else {
+            return Ok(());
+        };
+        let name = task.name().clone();
+        match foundation(self, plan, task, claim, rejected) {
+            Foundation::Holds => {}
+            Foundation::MayLand(what) => {
+                plan.waiting.push(Wait { task: name, what });
+                return Ok(());
+            }
+            Foundation::Gone(on) => {
+                let why = format!("it was built on work of {on} that will not land");
+                plan.stale.push((claim.clone(), why));
+                return Ok(());
+            }
+            Foundation::Rewritten(lost) => {
+                let file = ConflictFile { path: lost.to_string(), kind: BASE_REWRITTEN.to_owned() };
+                plan.conflicts.push(Conflict { task: name, claim: claim.clone(), files: vec![file] });
+                return Ok(());
+            }
+        }
+        if let Some(dependency) = self.undone(plan, task) {
+            plan.waiting.push(Wait { task: name, what: dependency.to_string() });
+            return Ok(());
+        }
+        let made = match memo.get(&(plan.tip, claim.id)) {
+            Some(made) => made.clone(),
+            None => {
+                let made = self.merge(plan.tip, task, claim, result)?;
+                memo.insert((plan.tip, claim.id), made.clone());
+                made
+            }
+        };
+        match made {
+            Ok(merge) => {
+                plan.tip = merge.commit.filter(|_| merge.is_new).unwrap_or(plan.tip);
+                plan.merges.push(merge);
+            }
+            Err(files) => plan.conflicts.push(Conflict { task: name, claim: claim.clone(), files }),
+        }
+        Ok(())
+    }
+
+    /// Merges one result onto the growing tip.
+    fn merge(
+        &self,
+        tip: ObjectId,
+        task: &Task,
+        claim: &Claim,
+        result: ObjectId,
+    ) -> Result<std::result::Result<Merge, Vec<ConflictFile>>> {
+        let repo = &self.session.hub.repo;
+        let (commit, is_new) = if repo.is_ancestor(result, tip) {
+            // A collect that died half-way may have moved the target and not the claim.
+            (landing::merge_of(self.session, tip, claim.id, claim, result), false)
+        } else {
+            let merged = repo.merge(tip, result)?;
+            if !merged.conflicts.is_empty() {
+                let file = |(path, kind)| ConflictFile { path, kind };
+                return Ok(Err(merged.conflicts.into_iter().map(file).collect()));
+            }
+            let commit = repo.write_commit(&NewCommit {
+                tree: merged.tree,
+                parents: &[tip, result],
+                message: &message(task, claim),
+                by: &self.session.by,
+                at: self.session.ambient.now(),
+            })?;
+            (Some(commit), true)
+        };
+        let merged = landing::merged_claim(self.session, claim, self.target, commit)?;
+        Ok(Ok(Merge { task: task.name().clone(), completed: claim.clone(), merged, commit, is_new }))
+    }
+
+    /// Finds a dependency that is neither merged nor in this plan.
+    fn undone<'t>(&self, plan: &Plan, task: &'t Task) -> Option<&'t TaskName> {
+        task.spec.record.depends_on.iter().find(|name| {
+            let joined = plan.merges.iter().any(|merge| merge.task == **name);
+            let merged = self.snapshot.get(name).is_some_and(|task| task.state() == State::Merged);
+            !joined && !merged
+        })
+    }
 }
 
 /// Orders the completed tasks: dependencies first, then priority, then queue order.
@@ -113,104 +219,6 @@ fn in_order(snapshot: &Snapshot) -> Vec<&Task> {
         ordered.push(task);
     }
     ordered
-}
-
-/// Lets one task join the growing tip, or says why not.
-fn join(session: &Session, snapshot: &Snapshot, plan: &mut Plan, task: &Task, start: ObjectId) -> Result<()> {
-    let repo = &session.hub.repo;
-    let Some((claim, result)) = task.claim_in(Phase::Completed).and_then(|claim| Some((claim, claim.result?)))
-    else {
-        return Ok(());
-    };
-    let name = task.name().clone();
-    if let Some(rewritten) = claim.record.target_tip.filter(|seen| !repo.is_ancestor(*seen, start)) {
-        let file = ConflictFile { path: rewritten.to_string(), kind: "base_rewritten".to_owned() };
-        plan.conflicts.push(Conflict { task: name, claim: claim.clone(), files: vec![file] });
-        return Ok(());
-    }
-    match foundation(session, snapshot, plan, claim) {
-        Foundation::Holds => {}
-        Foundation::MayLand(on) => {
-            let what = format!("{on}, whose work it was built on");
-            plan.waiting.push(Wait { task: name, what });
-            return Ok(());
-        }
-        Foundation::Gone(on) => {
-            let why = format!("it was built on work of {on} that will not land");
-            plan.stale.push((claim.clone(), why));
-            return Ok(());
-        }
-    }
-    if let Some(dependency) = undone(snapshot, plan, task) {
-        plan.waiting.push(Wait { task: name, what: dependency.to_string() });
-        return Ok(());
-    }
-    merge(session, plan, task, claim, result)
-}
-
-/// What became of what a result was built on.
-enum Foundation {
-    /// It is in the growing tip.
-    Holds,
-    /// It is not, and may yet be.
-    MayLand(TaskName),
-    /// It is not, and never will be.
-    Gone(TaskName),
-}
-
-fn foundation(session: &Session, snapshot: &Snapshot, plan: &Plan, claim: &Claim) -> Foundation {
-    for built_on in &claim.record.built_on {
-        if session.hub.repo.is_ancestor(built_on.result, plan.tip) {
-            continue;
-        }
-        let dependency = snapshot.get(&built_on.task);
-        let stands = dependency.and_then(base::result_of) == Some(Some(built_on.result));
-        let may_be_mended = dependency.is_some_and(|task| task.state() == State::Conflict);
-        return match stands || may_be_mended {
-            true => Foundation::MayLand(built_on.task.clone()),
-            false => Foundation::Gone(built_on.task.clone()),
-        };
-    }
-    Foundation::Holds
-}
-
-/// Merges one result onto the growing tip.
-fn merge(session: &Session, plan: &mut Plan, task: &Task, claim: &Claim, result: ObjectId) -> Result<()> {
-    let repo = &session.hub.repo;
-    let name = task.name().clone();
-    if repo.is_ancestor(result, plan.tip) {
-        let merged = merged_claim(session, claim)?;
-        // A collect that died half-way may have moved the target and not the claim.
-        let commit = super::merge_of(session, plan.tip, claim.id, claim, result);
-        plan.merges.push(Merge { task: name, completed: claim.clone(), merged, commit });
-        return Ok(());
-    }
-    let tree = repo.merge(plan.tip, result)?;
-    if !tree.conflicts.is_empty() {
-        let files = tree.conflicts.into_iter().map(|(path, kind)| ConflictFile { path, kind }).collect();
-        plan.conflicts.push(Conflict { task: name, claim: claim.clone(), files });
-        return Ok(());
-    }
-    let merged = merged_claim(session, claim)?;
-    let commit = repo.write_commit(&NewCommit {
-        tree: tree.tree,
-        parents: &[plan.tip, result],
-        message: &message(task, claim),
-        by: &session.by,
-        at: session.ambient.now(),
-    })?;
-    plan.tip = commit;
-    plan.merges.push(Merge { task: name, completed: claim.clone(), merged, commit: Some(commit) });
-    Ok(())
-}
-
-/// Finds a dependency that is neither merged nor in this plan.
-fn undone<'a>(snapshot: &Snapshot, plan: &Plan, task: &'a Task) -> Option<&'a TaskName> {
-    task.spec.record.depends_on.iter().find(|name| {
-        let joined = plan.merges.iter().any(|merge| merge.task == **name);
-        let merged = snapshot.get(name).is_some_and(|task| task.state() == State::Merged);
-        !joined && !merged
-    })
 }
 
 /// The merge commit's message: it names task and claim, so that seals can be rebuilt from the target alone.

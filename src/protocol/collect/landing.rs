@@ -1,0 +1,102 @@
+//! What has landed: the claims that say merged, and whether the target agrees (DESIGN.md 2.3 and 5).
+//!
+//! Owns the record in a merged claim of where it was merged, by which a collect that died before sealing is taken up,
+//! whichever branch it merged into.
+
+use crate::git::ObjectId;
+use crate::git::objects::NewEntry;
+use crate::hub::Edit;
+use crate::hub::format::claim::STATUS_FILE;
+use crate::hub::format::{ClaimRecord, Trailers};
+use crate::hub::snapshot::{Claim, Task, status_of, targets_of};
+use crate::protocol::claim::write;
+use crate::protocol::error::Result;
+use crate::protocol::session::Session;
+use crate::task::Phase;
+
+/// Where the result of a merged claim is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Landed {
+    /// The branch.
+    pub target: String,
+    /// The merge commit; `None` where it needed none.
+    pub merge_commit: Option<ObjectId>,
+}
+
+/// Writes the claim that says merged; it is pushed together with the target. Its record names where, and by which commit.
+pub(super) fn merged_claim(
+    session: &Session,
+    completed: &Claim,
+    target: &str,
+    merge_commit: Option<ObjectId>,
+) -> Result<Claim> {
+    let record =
+        ClaimRecord::following(&completed.record, Phase::Merged, &session.state.instance, session.nonce()?);
+    let mut event = status_of(&session.hub.repo, completed.id).unwrap_or_default();
+    event.v = crate::task::event::VERSION;
+    event.at = session.ambient.now();
+    event.event = Phase::Merged.as_str().to_owned();
+    event.attempt = Some(record.attempts.begun);
+    event.node.clone_from(&record.node);
+    event.claim = Some(completed.id.to_string());
+    event.target = Some(target.to_owned());
+    event.merge_commit = merge_commit.map(|id| id.to_string());
+    let text = format!("{}\n", event.to_line());
+    let files = [NewEntry { name: STATUS_FILE, content: text.as_bytes() }];
+    let id = write(session, &record, Some(completed.id), None, &files)?;
+    Ok(Claim { id, record, at: event.at, result: completed.result, previous: Some(completed.id) })
+}
+
+/// Puts a merged claim back whose result never reached the target.
+pub fn put_back(session: &Session, claim: &Claim) -> Result<()> {
+    let record = ClaimRecord::following(&claim.record, Phase::Completed, &session.state.instance, session.nonce()?);
+    let repo = &session.hub.repo;
+    let previous = claim.previous.unwrap_or(claim.id);
+    let status = repo.file_in(previous, STATUS_FILE).unwrap_or_default();
+    let files = [NewEntry { name: STATUS_FILE, content: &status }];
+    let id = write(session, &record, Some(claim.id), claim.result, &files)?;
+    session.hub.publish(&[Edit::new(session.hub.layout.claim(&record.task), Some(claim.id), Some(id))])?;
+    Ok(())
+}
+
+/// Says where the result of a merged claim is, if it is in the branch that the claim names, or in the task's own target.
+pub fn landed(session: &Session, task: &Task, claim: &Claim) -> Option<Landed> {
+    let result = claim.result?;
+    targets_of(&session.hub, task).into_iter().find_map(|target| {
+        let tip = session.hub.target_tip(&target)?;
+        if !session.hub.repo.is_ancestor(result, tip) {
+            return None;
+        }
+        let merge_commit = claim.previous.and_then(|completed| merge_of(session, tip, completed, claim, result));
+        Some(Landed { target, merge_commit })
+    })
+}
+
+/// Finds the merge commit that brought the result of a completed claim below `tip`, by its trailer.
+pub(super) fn merge_of(
+    session: &Session,
+    tip: ObjectId,
+    completed: ObjectId,
+    claim: &Claim,
+    result: ObjectId,
+) -> Option<ObjectId> {
+    // Nothing was made, so nothing was merged.
+    if claim.record.base == Some(result) {
+        return None;
+    }
+    let completed = completed.to_string();
+    let mut found = None;
+    session.hub.repo.first_parents(tip, |commit| {
+        if commit.parents.get(1) == Some(&result) {
+            let trailers = Trailers::parse(&commit.message);
+            if trailers.get("Dispatch-Claim") == Some(completed.as_str()) {
+                found = Some(commit.id);
+            }
+        }
+        found.is_none()
+            && commit.parents.first().is_some_and(|parent| {
+                session.hub.repo.is_ancestor(result, *parent) || commit.parents.contains(&result)
+            })
+    });
+    found
+}
