@@ -371,6 +371,17 @@ pub fn status_of(repo: &Repo, claim: ObjectId) -> Option<Event> {
     serde_json::from_slice(&bytes).ok()
 }
 
+/// Reads the record of the work that a claim stands for; that of a conflict tells of the merge that failed, and the work's
+/// stands before it.
+pub fn work_record(repo: &Repo, claim: ObjectId) -> Option<Event> {
+    let status = status_of(repo, claim)?;
+    if status.event != Phase::Conflict.as_str() {
+        return Some(status);
+    }
+    let before = read_claim(repo, claim).ok()?.previous?;
+    Some(Event { repair: status.repair, ..status_of(repo, before)? })
+}
+
 /// Says where a target's tip is known to be.
 pub fn target_of(hub: &Hub, spec: &SpecRecord) -> String {
     spec.target.clone().unwrap_or_else(|| hub.target.clone())

@@ -103,14 +103,16 @@ impl<'a> Attempt<'a> {
         record.write(&self.slot).map_err(|error| ExecutorError::slot(self.slot.root(), error))?;
         self.slot.prepare(repo, &self.setup())?;
         if let Some(mends) = Mends::of(&self.won.spec.record) {
-            let work = mends.work(repo).ok_or_else(|| ExecutorError::Spawn(format!("no work of {} here", mends.task)))?;
+            let work =
+                mends.work(repo).ok_or_else(|| ExecutorError::Spawn(format!("no work of {} here", mends.task)))?;
             self.slot.begin_merge(&self.setup(), work)?;
         }
         let started_at = self.session.ambient.now();
         let done = self.work(&mut record, cancel).and_then(|worked| Ok((worked, self.harvest()?)));
         match done {
             Ok((worked, harvest)) => {
-                let lacks = repair::lacks(self.session, &self.won.spec.record, self.won.base.commit, harvest.result);
+                let lacks =
+                    repair::lacks(self.session, &self.won.spec.record, self.won.base.commit, harvest.result);
                 let lacks = lacks.unwrap_or_else(|error| Some(error.to_string()));
                 Ok(self.judge(started_at, worked, harvest, lacks))
             }

@@ -97,7 +97,10 @@ pub fn lacks(session: &Session, spec: &SpecRecord, base: ObjectId, result: Objec
         return Ok(Some(format!("the work of {} is not here", mends.task)));
     };
     if !repo.is_ancestor(work, result) {
-        return Ok(Some(format!("its result does not hold the work of {}, {work}: it must be a merge", mends.task)));
+        return Ok(Some(format!(
+            "its result does not hold the work of {}, {work}: it must be a merge",
+            mends.task
+        )));
     }
     let marker = format!(">>>>>>> {work}");
     let has_marker = |path: &String| {

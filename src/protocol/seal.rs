@@ -5,9 +5,9 @@
 
 use super::error::Result;
 use super::session::Session;
-use crate::git::{ObjectId, Repo};
+use crate::git::ObjectId;
 use crate::hub::notes::Addition;
-use crate::hub::snapshot::{Claim, Snapshot, Standing, read_claim, root_of, status_of};
+use crate::hub::snapshot::{Claim, Snapshot, Standing, root_of, work_record};
 use crate::hub::{Edit, Error as HubError, Layout};
 use crate::task::event::Event;
 use crate::task::{Phase, TaskName};
@@ -102,17 +102,6 @@ fn seal_line(session: &Session, ended: &Ended) -> Event {
     seal.merge_commit = ended.merge_commit.map(|id| id.to_string());
     seal.reopens = root_of(repo, &ended.claim).and_then(|root| root.reopens).map(|id| id.to_string());
     seal
-}
-
-/// The record of the work that a claim ends; that of a conflict is of the merge that failed, and the work's stands before
-/// it.
-fn work_record(repo: &Repo, claim: ObjectId) -> Option<Event> {
-    let status = status_of(repo, claim)?;
-    if status.event != "conflict" {
-        return Some(status);
-    }
-    let before = read_claim(repo, claim).ok()?.previous?;
-    Some(Event { repair: status.repair, ..status_of(repo, before)? })
 }
 
 /// Prepares the deletion of a chain that still stands on a sealed task: a sealing that died before it, with the branch

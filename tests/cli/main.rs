@@ -29,8 +29,8 @@ mod vandals; // executors that break their clone or plant something in it
 // Merging.
 mod checkout; // the checkout follows, or stays and says so
 mod collect; // order, conflicts, seals
-mod conflicts; // what would not merge, before anything is merged
 mod collect_watch; // lands what comes, for good
+mod conflicts; // what would not merge, before anything is merged
 mod targets; // several branches, protected and rewritten ones
 mod verify; // what breaks the target is found and left out
 
@@ -54,6 +54,7 @@ mod help; // `-h` of each command
 mod hubs; // not tests: what they share, so that each holds on both kinds of hub
 mod init; // the annotated file, the node's name, what `git log` shows
 mod outcomes; // two verbs at a barrier: one outcome of the two that may be
+mod repair;
 mod replace; // a newer spec; dry runs
 mod retry_cancel; // called off, tried again
 mod settings; // layers, and where a value comes from

@@ -17,8 +17,17 @@ impl Slot {
             .with_env("GIT_COMMITTER_NAME", setup.by.name.as_str())
             .with_env("GIT_COMMITTER_EMAIL", setup.by.email.as_str());
         let id = theirs.to_string();
-        let args =
-            ["merge", "--no-commit", "--no-ff", "--no-stat", "--no-verify", "--no-gpg-sign", "--no-autostash", "--", &id];
+        let args = [
+            "merge",
+            "--no-commit",
+            "--no-ff",
+            "--no-stat",
+            "--no-verify",
+            "--no-gpg-sign",
+            "--no-autostash",
+            "--",
+            &id,
+        ];
         let output = git.run(&args, None)?;
         // It ends with 1 where something conflicts, and so it does where it could not begin.
         if output.is_success() || self.is_merging() {

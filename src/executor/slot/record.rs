@@ -43,11 +43,6 @@ impl SlotRecord {
         Ok(())
     }
 
-    /// Reads what a slot says of itself, if anything.
-    pub fn read(slot: &super::Slot) -> Option<Self> {
-        serde_json::from_slice(&std::fs::read(slot.root().join(FILE)).ok()?).ok()
-    }
-
     /// Removes the record: the slot is free.
     pub fn remove(slot: &super::Slot) {
         fail::point("slot.before_removal");

@@ -252,7 +252,7 @@ fn open_scratch(session: &Session) -> Result<(Slot, CloneLock)> {
         let name = format!("verify-{number}");
         if let Some(lock) = session.state.try_lock_of(&name)? {
             let slot = Slot::named(&work_dir, &name);
-            if let Some(record) = SlotRecord::read(&slot) {
+            if let Some(record) = SlotRecord::of(&slot) {
                 if slot::end_orphans(&record).unwrap_or(false) {
                     SlotRecord::remove(&slot);
                 } else {
