@@ -20,6 +20,8 @@ use crate::ui::Ui;
     version,
     propagate_version = true,
     max_term_width = 100,
+    // Ours says what git lets through: `git dispatch --help` opens a manual page.
+    disable_help_flag = true,
     after_help = "Start with `git dispatch demo`, or in a repository of yours:\n  \
                   git dispatch enqueue specs/*.md && git dispatch run && git dispatch collect"
 )]
@@ -51,6 +53,16 @@ pub struct Global {
     /// When to use colours
     #[arg(long, value_name = "WHEN", global = true, value_enum, default_value_t)]
     pub color: Color,
+    /// Print help; `git dispatch help COMMAND` says more
+    #[arg(short, long, global = true, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+}
+
+impl Global {
+    /// The options before any was read.
+    pub const fn unread(json: bool) -> Self {
+        Self { folders: vec![], json, quiet: false, verbose: false, color: Color::Auto, help: None }
+    }
 }
 
 /// When to use colours.
@@ -130,7 +142,11 @@ pub fn main() -> ExitCode {
     let wants_json = arguments.iter().any(|argument| argument == "--json");
     match Cli::try_parse_from(arguments) {
         Ok(cli) => run(cli, ambient).into(),
-        Err(error) => Ui::plain(&ambient, wants_json).usage(&error).into(),
+        Err(error) => {
+            let ui = Ui::plain(&ambient, wants_json);
+            let exit = ui.usage(&error);
+            ui.conclude(exit).into()
+        }
     }
 }
 
@@ -144,18 +160,20 @@ fn run(cli: Cli, mut ambient: Ambient) -> Exit {
         Err(error) => return ui.failure(&miette::miette!("signals cannot be handled: {error}")),
     };
     let context = Context { ambient, ui, signals };
-    let result = carry_out(&context, cli.command.unwrap_or(Command::Status(commands::status::Args::default())));
-    if let Some(code) = context.signals.exit_code() {
+    let command = cli.command.unwrap_or(Command::Status(commands::status::Args::default()));
+    let result = carry_out(&context, command);
+    let exit = match (context.signals.exit_code(), &result) {
         // Whatever came of it, the caller's shell wants to know that a signal ended it.
-        if let Err(error) = &result {
-            context.ui.failure(error);
+        (Some(code), result) => {
+            if let Err(error) = result {
+                context.ui.failure(error);
+            }
+            Exit::Signal(code)
         }
-        return Exit::Signal(code);
-    }
-    match result {
-        Ok(exit) => exit,
-        Err(error) => context.ui.failure(&error),
-    }
+        (None, Ok(exit)) => *exit,
+        (None, Err(error)) => context.ui.failure(error),
+    };
+    context.ui.conclude(exit)
 }
 
 fn carry_out(context: &Context, command: Command) -> commands::Outcome {

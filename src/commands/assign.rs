@@ -28,8 +28,11 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let progress = Progress::start(&context.ui, "assigning");
     session.sync()?;
     let task = session.resolve(&session.snapshot()?, &args.task)?;
-    assign(&session, &task, &node)?;
+    let note = assign(&session, &task, &node)?;
     drop(progress);
+    if let Some(note) = note {
+        context.ui.warn(&note);
+    }
     if context.ui.json {
         context.ui.document(&json!({"assigned": [{"task": task, "node": node}]}));
     } else {

@@ -10,7 +10,8 @@ use crate::protocol::claim::{self, Options};
 use crate::protocol::hand::claim_by_hand;
 use crate::protocol::{Error, Session, branch};
 use crate::task::name::NameKind;
-use crate::task::{Hold, Name, Phase, TaskName};
+use crate::task::text::escaped;
+use crate::task::{Hold, Name, Phase, State, TaskName};
 use crate::ui::{json, progress::Progress};
 
 /// How long a claim by hand holds.
@@ -61,7 +62,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         over: Vec::new(),
     };
     // What an interrupted command of this clone won already is this command's too.
-    let unfinished = if lock.is_some() { claim::unfinished(&session, &snapshot, &options) } else { Vec::new() };
+    let mut unfinished = if lock.is_some() { claim::unfinished(&session, &snapshot, &options) } else { Vec::new() };
     let is_held = |task: &TaskName| unfinished.iter().any(|won| won.claim.record.task == *task);
     options.tasks.retain(|task| !is_held(task));
     options.count -= unfinished.len();
@@ -70,6 +71,13 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let mut claimed = claim::Claimed::default();
     if options.count > 0 {
         claimed = claim_by_hand(&session, &snapshot, &options)?;
+        if lock.is_some() && !claimed.lost.is_empty() {
+            // The push of a command that was killed may land late, and ours lose against it.
+            options.tasks = claimed.lost.iter().cloned().collect();
+            options.count = options.tasks.len();
+            unfinished.extend(claim::unfinished(&session, &session.snapshot()?, &options));
+            claimed.lost.retain(|task| !unfinished.iter().any(|won| won.claim.record.task == *task));
+        }
     }
     let mut kept = Vec::new();
     for won in claimed.won.iter().chain(&unfinished) {
@@ -109,13 +117,27 @@ fn tell(context: &Context, session: &Session, claimed: &claim::Claimed, lost: &[
         let (task, branch) = (&one.claim.record.task, one.claim.record.branch.as_deref().unwrap_or_default());
         ui.note(&format!("`git switch {branch}`, work and commit there, then `git dispatch finish {task}`"));
     }
+    let after = session.snapshot()?;
     for task in lost {
-        ui.note(&format!("lost    {task}"));
+        let holder = after.get(task).map(holder).unwrap_or_default();
+        ui.note(&format!("lost    {task}{holder}"));
     }
     if claimed.won.is_empty() && lost.is_empty() {
         ui.note("nothing to claim");
     }
     Ok(())
+}
+
+/// Says where a task stands, and with whom.
+fn holder(task: &Task) -> String {
+    let node = task.claim().and_then(|claim| claim.record.node.as_deref());
+    match (task.state(), node) {
+        (State::Pending, _) => String::new(),
+        (state @ (State::Running | State::Assigned), Some(node)) => {
+            format!(", which is {state} on {}", escaped(node))
+        }
+        (state, _) => format!(", which is {state}"),
+    }
 }
 
 /// The branch of a task that this clone holds by hand.

@@ -1,5 +1,7 @@
 //! `git dispatch collect`
 
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 
 use serde_json::{Value, json};
@@ -7,10 +9,13 @@ use serde_json::{Value, json};
 use super::{Context, Outcome, resolve};
 use crate::exit::Exit;
 use crate::node::hint::Hints;
-use crate::protocol::Session;
+use crate::protocol::announce::Announce;
 use crate::protocol::collect::watch::{self, Message};
 use crate::protocol::collect::{self, Collected, Conflicting, Options};
+use crate::protocol::notify::Notifying;
+use crate::protocol::report::Report;
 use crate::protocol::session::OptionSettings;
+use crate::protocol::{Error, Result, Session};
 use crate::ui::Ui;
 use crate::ui::progress::Progress;
 
@@ -48,6 +53,9 @@ pub struct Args {
     /// Leave conflicts to a person; without, each comes back as a task that resolves it, where an executor is there for that
     #[arg(long)]
     no_repair: bool,
+    /// Write what was done, and what to do next, as Markdown
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
 }
 
 /// Collects.
@@ -59,7 +67,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     // One that stays ends its collect first: a signal must not cut the push that publishes it.
     let cancel = if args.watch { &context.signals.second } else { &context.signals.first };
     let session = context.open_until(&settings, cancel)?;
-    let progress = Progress::start(&context.ui, "collecting");
+    let progress = Notifying::start(&session, Progress::start(&context.ui, "collecting"));
     let mut options = Options {
         into: args.into.clone(),
         dry_run: args.dry_run,
@@ -71,11 +79,16 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         session.sync()?;
         options.tasks = resolve(&session, &session.snapshot()?, &args.tasks)?;
     }
+    // Known before anything is merged, rather than after.
+    let report = args.report.as_ref().map(|path| ReportFile::open(context, path)).transpose()?;
     let collected = match args.watch {
         true => stay(context, &session, &options, &progress)?,
         false => collect::collect(&session, &options, &progress)?,
     };
     drop(progress);
+    if let Some(file) = report {
+        file.write(&session, &collected, args.dry_run)?;
+    }
     if context.ui.json {
         context.ui.document(&document(&session, &collected));
     } else {
@@ -84,13 +97,33 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     Ok(if collected.iter().all(Collected::is_clean) { Exit::Done } else { Exit::Partly })
 }
 
+/// The file that the report goes into.
+struct ReportFile(PathBuf);
+
+impl ReportFile {
+    /// Makes sure that it can be written; what is in it stays until there is a report.
+    fn open(context: &Context, path: &Path) -> Result<Self> {
+        let path = context.ambient.cwd.join(path);
+        match File::options().create(true).append(true).open(&path) {
+            Ok(_) => Ok(Self(path)),
+            Err(source) => Err(Error::Report { path, source }),
+        }
+    }
+
+    fn write(&self, session: &Session, collected: &[Collected], dry_run: bool) -> Result<()> {
+        let report = Report { dry_run, ..Report::of(session, &session.snapshot()?, collected) };
+        let failed = |source| Error::Report { path: self.0.clone(), source };
+        std::fs::write(&self.0, report.to_markdown()).map_err(failed)
+    }
+}
+
 /// Collects until a signal comes.
 fn stay(
     context: &Context,
     session: &Session,
     options: &Options,
-    progress: &Progress,
-) -> crate::protocol::Result<Vec<Collected>> {
+    announce: &dyn Announce,
+) -> Result<Vec<Collected>> {
     let (sender, receiver) = channel();
     let on_signal = sender.clone();
     context.signals.on_signal(move |_, _| {
@@ -99,7 +132,7 @@ fn stay(
     let _hints = Hints::watch(session, move || {
         let _ = sender.send(Message::Hint);
     });
-    watch::watch(session, options, &receiver, progress)
+    watch::watch(session, options, &receiver, announce)
 }
 
 /// The first target's document; those of others stand in it.

@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::{Context, Outcome};
+use crate::config::model::ExecutorKind;
+use crate::config::near::nearest;
 use crate::exit::Exit;
-use crate::protocol::enqueue::{Entry, Options, enqueue};
+use crate::hub::snapshot::Snapshot;
+use crate::protocol::enqueue::{Enqueued, Entry, Options, enqueue};
 use crate::protocol::{Error, Result, Session};
 use crate::task::name::NameKind;
 use crate::task::spec::{self, Defaults};
-use crate::task::{Name, text::escaped};
+use crate::task::{Name, TaskName, text::escaped};
 use crate::ui::progress::Progress;
 use crate::ui::theme;
 
@@ -44,8 +47,10 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         session.project = Name::new(NameKind::Project, project).map_err(Error::from)?;
     }
     let entries = read(context, &session, &args.paths)?;
+    warn_of_executors(context, &session, &entries);
     let progress = Progress::start(&context.ui, "enqueueing");
     session.sync()?;
+    let before = session.snapshot()?;
     let done = enqueue(&session, &entries, Options { dry_run: args.dry_run, replace: args.replace })?;
     drop(progress);
     if context.ui.json {
@@ -56,22 +61,29 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         context.ui.document(&json!({"enqueued": enqueued, "skipped": skipped}));
         return Ok(Exit::Done);
     }
+    tell(context, args, &entries, &done, &before);
+    Ok(Exit::Done)
+}
+
+fn tell(context: &Context, args: &Args, entries: &[Entry], done: &Enqueued, before: &Snapshot) {
+    let verb = |task: &TaskName| if before.get(task).is_some() { "replace" } else { "enqueue" };
     for (task, _) in &done.enqueued {
-        context.ui.print(&format!("enqueued {task}\n"));
+        context.ui.print(&format!("{}d {task}\n", verb(task)));
     }
     for task in &done.skipped {
         context.ui.note(&format!("skipped  {task}: already queued"));
     }
     if args.dry_run {
-        let skipped: Vec<_> = done.skipped.iter().collect();
-        let fresh = entries.iter().map(|entry| &entry.parsed.spec.task).filter(|task| !skipped.contains(task));
+        let fresh = entries.iter().map(|entry| &entry.parsed.spec.task).filter(|task| !done.skipped.contains(task));
         for task in fresh {
-            context.ui.print(&format!("would enqueue {task}\n"));
+            context.ui.print(&format!("would {} {task}\n", verb(task)));
         }
-    } else if done.enqueued.is_empty() && done.skipped.is_empty() {
-        context.ui.note("nothing to enqueue");
     }
-    Ok(Exit::Done)
+    if entries.is_empty() {
+        context
+            .ui
+            .note("nothing to enqueue: name spec files, folders with `*.md` in them, or `-` for standard input");
+    }
 }
 
 /// Reads and parses everything given; the first that is wrong refuses the whole batch.
@@ -84,18 +96,45 @@ fn read(context: &Context, session: &Session, paths: &[PathBuf]) -> Result<Vec<E
             for warning in parsed.warnings.iter().cloned() {
                 context.ui.note(&theme::render(&miette::Report::new(warning), &context.ui.err));
             }
-            if let Some(name) = &parsed.spec.executor
-                && session.config.executor(name).is_none()
-            {
-                let task = &parsed.spec.task;
-                context
-                    .ui
-                    .warn(&format!("{task} asks for executor {}, which is not configured here", escaped(name)));
-            }
             entries.push(Entry { file, bytes, parsed, repairs: None });
         }
     }
     Ok(entries)
+}
+
+/// How many tasks a warning names.
+const NAMED: usize = 3;
+
+/// Warns of what keeps tasks from being run, as the configuration is here.
+fn warn_of_executors(context: &Context, session: &Session, entries: &[Entry]) {
+    let config = &session.config;
+    let mut without_run: Vec<&TaskName> = Vec::new();
+    for spec in entries.iter().map(|entry| &entry.parsed.spec) {
+        let name = spec.executor.as_ref().unwrap_or(&config.default_executor);
+        if let Some(executor) = config.executor(name) {
+            if executor.kind == ExecutorKind::Shell && spec.run.is_none() {
+                without_run.push(&spec.task);
+            }
+            continue;
+        }
+        let near = nearest(name, config.executors.keys().map(String::as_str));
+        let hint = near.map(|near| format!("; did you mean `{}`?", escaped(near))).unwrap_or_default();
+        let (task, name) = (&spec.task, escaped(name));
+        context.ui.warn(&format!("{task} asks for executor {name}, which is not configured here{hint}"));
+    }
+    if without_run.is_empty() {
+        return;
+    }
+    let named: Vec<String> = without_run.iter().take(NAMED).map(ToString::to_string).collect();
+    let more = match without_run.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    context.ui.warn(&format!(
+        "no `run` line for the shell executor in {}{more}: no node runs that; give it one, configure another executor, \
+         or claim it by hand",
+        named.join(", ")
+    ));
 }
 
 type File = (String, Option<String>, Vec<u8>);

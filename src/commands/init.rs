@@ -11,6 +11,7 @@ use crate::protocol::session::CONFIG_FILE;
 use crate::protocol::{Error, Session, setup};
 use crate::task::Name;
 use crate::task::name::NameKind;
+use crate::task::text::escaped;
 
 /// Write a commented git-dispatch.toml, name this node, and let `git log` show the status of tasks.
 ///
@@ -54,15 +55,17 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let executors = setup::found(&programs_on_path(&session));
     let is_new = setup::write_file(&file, args.project.as_deref(), &executors)?;
     let node = setup::configure(&session, args.node.as_deref(), args.remote.as_deref())?;
+    let project = args.project.as_deref().filter(|_| is_new).unwrap_or(session.project.as_str());
     if context.ui.json {
         let names: Vec<&str> = executors.iter().map(|executor| executor.name).collect();
         context.ui.document(&json!({
-            "file": CONFIG_FILE, "written": is_new, "node": node, "project": session.project, "executors": names,
+            "file": CONFIG_FILE, "written": is_new, "node": node, "project": project, "executors": names,
         }));
         return Ok(Exit::Done);
     }
     if is_new {
-        context.ui.print(&format!("wrote {CONFIG_FILE}: look through it, then commit it\n"));
+        let target = escaped(&session.hub.target);
+        context.ui.print(&format!("wrote {CONFIG_FILE}: look through it, then commit it to {target}\n"));
     } else {
         context.ui.print(&format!("{CONFIG_FILE} is there already; nothing of it was changed\n"));
     }

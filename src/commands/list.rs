@@ -5,8 +5,7 @@ use serde_json::json;
 use super::{Context, Outcome};
 use crate::exit::Exit;
 use crate::hub::snapshot::{Standing, Task};
-use crate::protocol::pick;
-use crate::protocol::why::waits_for;
+use crate::protocol::why::Lookout;
 use crate::task::State;
 use crate::ui::json;
 use crate::ui::table::{Cell, Table};
@@ -51,7 +50,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     for (place, why) in &snapshot.unreadable {
         context.ui.warn(&format!("{} {why}; it is passed over", crate::task::text::escaped(place)));
     }
-    let offer = pick::offer(&session, &snapshot, &session.node, false);
+    let lookout = Lookout::new(&session, &snapshot)?;
     let tasks: Vec<&Task> = snapshot.tasks.iter().filter(|task| is_wanted(task, args)).collect();
     if context.ui.json {
         let tasks: Vec<_> = tasks
@@ -59,7 +58,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
             .map(|task| {
                 let mut document = json::task(&session, task);
                 if args.why {
-                    document["waits_for"] = waits_for(&session, &snapshot, task, &offer)
+                    document["waits_for"] = lookout
+                        .waits_for(task)
                         .iter()
                         .map(|reason| json!({"kind": reason.kind, "what": reason.what}))
                         .collect();
@@ -73,21 +73,21 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let mut table = Table::default();
     for task in tasks {
         let state = task.state();
+        let blocked = lookout.blocked(task);
         let mut row = vec![
             Cell::text(&task.name().to_string()),
-            Cell::painted(state.as_str(), |text| context.ui.out.state(state, text)),
+            match blocked {
+                Some(_) => Cell::painted("blocked", |text| context.ui.out.warning(text)),
+                None => Cell::painted(state.as_str(), |text| context.ui.out.state(state, text)),
+            },
             Cell::text(&node_of(task).unwrap_or_else(|| "-".to_owned())),
         ];
         if args.why {
-            let why: Vec<String> =
-                waits_for(&session, &snapshot, task, &offer).into_iter().map(|reason| reason.what).collect();
-            row.push(Cell::text(&if why.is_empty() {
-                "-".to_owned()
-            } else {
-                format!("waits for {}", why.join(", "))
-            }));
+            let why: Vec<String> = lookout.waits_for(task).iter().map(ToString::to_string).collect();
+            row.push(Cell::text(&if why.is_empty() { "-".to_owned() } else { why.join("; ") }));
         } else {
-            row.push(Cell::text(&task.spec.record.title));
+            let title = &task.spec.record.title;
+            row.push(Cell::text(&blocked.map_or(title.clone(), |blocked| format!("{title} ({blocked})"))));
         }
         table.push(row);
     }

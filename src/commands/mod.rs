@@ -35,6 +35,7 @@ use crate::protocol::Session;
 use crate::protocol::session::OptionSettings;
 use crate::task::TaskName;
 use crate::ui::Ui;
+use crate::ui::time::ago;
 
 /// What every command works with.
 pub struct Context {
@@ -82,7 +83,7 @@ impl Context {
             }
             Err(error) if error.is_unreachable() => {
                 let age = match session.synced_at()? {
-                    Some(at) => format!("as of {at}"),
+                    Some(at) => format!("as of {at} ({})", ago(session.ambient.now(), at)),
                     None => "nothing has been read yet".to_owned(),
                 };
                 self.ui.warn(&format!("{error}; shown is what this clone knows, {age}"));

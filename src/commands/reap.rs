@@ -6,6 +6,7 @@ use super::{Context, Outcome};
 use crate::config::Dur;
 use crate::exit::Exit;
 use crate::node::reap::{Options, reap};
+use crate::protocol::notify::Notifying;
 use crate::ui::progress::Progress;
 
 /// Take the claims of lost nodes back.
@@ -27,7 +28,7 @@ pub struct Args {
 /// Reaps.
 pub fn run(context: &Context, args: &Args) -> Outcome {
     let session = context.open(&Vec::new())?;
-    let progress = Progress::start(&context.ui, "listening for signs of life");
+    let progress = Notifying::start(&session, Progress::start(&context.ui, "listening for signs of life"));
     let options = Options { node: args.node.clone(), older_than: args.older_than.map(Dur::get), force: args.force };
     let reaped = reap(&session, &options, &context.signals.first, &progress)?;
     drop(progress);

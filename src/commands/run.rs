@@ -6,6 +6,7 @@ use super::{Context, Outcome, resolve};
 use crate::exec::Cancel;
 use crate::exit::Exit;
 use crate::node::daemon::{self, Options};
+use crate::protocol::notify::Notifying;
 use crate::protocol::session::OptionSettings;
 use crate::ui::{json, progress::Progress};
 
@@ -43,7 +44,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     // A signal must not end the push that publishes what was finished: git is let run to its deadline.
     let session = context.open_until(&settings, &Cancel::new())?;
     let lock = daemon::lock(&session, &context.signals.first)?;
-    let progress = Progress::start(&context.ui, "running");
+    let progress = Notifying::start(&session, Progress::start(&context.ui, "running"));
     let mut options = Options {
         tasks: Vec::new(),
         slots: session.config.node_settings(session.node.as_str()).slots as usize,
@@ -55,8 +56,9 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         options.tasks = resolve(&session, &session.snapshot()?, &args.tasks)?;
     }
     let ran = daemon::run(&session, &options, &context.signals, &progress)?;
-    drop(progress);
+    // The next start need not wait until everybody is told.
     drop(lock);
+    drop(progress);
     if context.ui.json {
         let snapshot = session.snapshot()?;
         let tasks: Vec<_> =

@@ -7,8 +7,8 @@ use crate::exit::Exit;
 use crate::hub::format::spec::FILE;
 use crate::hub::history::Histories;
 use crate::hub::snapshot::Task;
-use crate::protocol::why::{WaitsFor, waits_for};
-use crate::protocol::{Session, pick};
+use crate::protocol::Session;
+use crate::protocol::why::{Lookout, WaitsFor};
 use crate::task::event::Event;
 use crate::task::text::escaped;
 use crate::ui::json;
@@ -33,8 +33,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let name = session.resolve(&snapshot, &args.task)?;
     let Some(task) = snapshot.get(&name) else { return Ok(Exit::Failed) };
     let events = Histories::load(&session.hub)?.of(&session.hub, task);
-    let offer = pick::offer(&session, &snapshot, &session.node, false);
-    let waits_for = waits_for(&session, &snapshot, task, &offer);
+    let waits_for = Lookout::new(&session, &snapshot)?.waits_for(task);
     let text = session.hub.repo.file_in(task.spec.id, FILE).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let mut document = json::task(&session, task);
@@ -76,15 +75,15 @@ fn head(context: &Context, task: &Task, document: &Value, waits_for: &[WaitsFor]
     ];
     let theme = &context.ui.out;
     let state = task.state();
-    let mut text = format!(
-        "{}  {}  {}\n",
-        theme.strong(&task.name().to_string()),
-        theme.state(state, state.as_str()),
-        escaped(&task.spec.record.title)
-    );
+    let stands = match waits_for.iter().any(|reason| reason.kind == "blocked") {
+        true => theme.warning("blocked"),
+        false => theme.state(state, state.as_str()),
+    };
+    let mut text =
+        format!("{}  {stands}  {}\n", theme.strong(&task.name().to_string()), escaped(&task.spec.record.title));
     let mut table = Table::default();
     for reason in waits_for {
-        table.push(vec![Cell::text("  waits for"), Cell::text(&reason.what)]);
+        table.push(vec![Cell::text("  not running"), Cell::text(&reason.to_string())]);
     }
     for (label, key) in FIELDS {
         let value = plain(&document[*key]);

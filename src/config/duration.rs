@@ -27,7 +27,7 @@ pub struct Dur(Duration);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DurError {
     /// The text is not a whole number followed by one unit.
-    #[error("not a duration")]
+    #[error("not a duration: a whole number and a unit are, such as 30s, 5m, 2h, 30d")]
     Form,
     /// The length is over a hundred years.
     #[error("longer than 36500d")]

@@ -27,7 +27,14 @@ pub fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -
 /// Finds the candidate that was meant: the nearest, else the only one that ends in the given name's last part, as
 /// `node.slots` for a bare `slots`.
 pub(crate) fn meant<'a>(given: &str, candidates: &[&'a str], separator: char) -> Option<&'a str> {
-    if let Some(found) = nearest(given, candidates.iter().copied()) {
+    // In a long name the parts before the last are most of its letters: those that agree say nothing for the last.
+    let is_plausible = |candidate: &&str| match (given.rsplit_once(separator), candidate.rsplit_once(separator)) {
+        (Some((parent, last)), Some((same, other))) if parent.eq_ignore_ascii_case(same) => {
+            nearest(last, [other]).is_some()
+        }
+        _ => true,
+    };
+    if let Some(found) = nearest(given, candidates.iter().copied().filter(is_plausible)) {
         return Some(found);
     }
     let last = given.rsplit(separator).next().filter(|last| !last.is_empty())?;
@@ -67,5 +74,9 @@ mod tests {
         assert_eq!(meant("slots", &names, '.'), Some("node.slots"));
         assert_eq!(meant("nodes.mode", &names, '.'), Some("node.mode"));
         assert_eq!(meant("cooldown", &names, '.'), None, "two could be meant");
+        let names = ["executors.agent.env", "executors.agent.timeout"];
+        assert_eq!(meant("executors.agent.foo", &names, '.'), None, "only the table is the same");
+        assert_eq!(meant("executors.agent.timout", &names, '.'), Some("executors.agent.timeout"));
+        assert_eq!(meant("executor.agent.env", &names, '.'), Some("executors.agent.env"));
     }
 }

@@ -47,7 +47,7 @@ pub enum Error {
         after: Duration,
     },
     /// The remote did not answer, or not with what was asked.
-    #[error("the hub `{}` does not answer: {}", escaped(.remote), escaped(&one_line(.detail)))]
+    #[error("the hub `{}` does not answer: {}", escaped(.remote), escaped(&sentence(.detail)))]
     #[diagnostic(
         code(dispatch::hub::unreachable),
         help(
@@ -65,7 +65,7 @@ pub enum Error {
     #[diagnostic(
         code(dispatch::hub::no_target),
         help(
-            "push a first commit to it, or name another with `target` in git-dispatch.toml or `git config dispatch.target`"
+            "push a first commit to it (`git push origin main`; `git branch NAME` where this repository is the hub), or name another: `target` in git-dispatch.toml, `git config dispatch.target`, `collect --into`"
         )
     )]
     NoTarget {
@@ -140,6 +140,22 @@ pub enum Error {
     #[error("interrupted")]
     #[diagnostic(code(dispatch::git::interrupted), help("give the same command again to go on"))]
     Interrupted,
+}
+
+/// Puts git's complaint on one line: its lines parted by semicolons, without what is the same in all of them.
+fn sentence(stderr: &str) -> String {
+    const SAME_ALWAYS: &[&str] = &[
+        "Could not read from remote repository.",
+        "Please make sure you have the correct access rights",
+        "and the repository exists.",
+    ];
+    let line = |line: &str| one_line(line.strip_prefix("fatal: ").or(line.strip_prefix("error: ")).unwrap_or(line));
+    let lines: Vec<String> = stderr.lines().map(line).filter(|line| !line.is_empty()).collect();
+    let telling: Vec<&str> = lines.iter().map(String::as_str).filter(|line| !SAME_ALWAYS.contains(line)).collect();
+    match telling.is_empty() {
+        true => lines.join("; "),
+        false => telling.join("; "),
+    }
 }
 
 fn exit_text(code: Option<i32>) -> String {

@@ -29,6 +29,19 @@ pub struct PushLine {
     pub flag: PushFlag,
     /// The ref on the remote's side.
     pub to: String,
+    /// Why the remote itself did not do it, in its own words: to be shown, never to be judged by.
+    pub refused: Option<String>,
+}
+
+/// Reads what the remote's side wrote for people into git's standard error, on one line; empty where it said nothing.
+pub fn remote_words(stderr: &str) -> String {
+    let said: Vec<&str> = stderr
+        .lines()
+        .filter_map(|line| line.strip_prefix("remote: "))
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    said.join(" ")
 }
 
 /// Reads the answer of `git push --porcelain`; lines that are not about a ref are left out.
@@ -49,8 +62,9 @@ fn push_line(line: &str) -> Option<PushLine> {
     };
     // `<from>:<to>`; a ref name holds no colon, so the last one parts them.
     let (_, to) = fields.next()?.rsplit_once(':')?;
-    fields.next()?;
-    Some(PushLine { flag, to: to.to_owned() })
+    let summary = fields.next()?;
+    let refused = summary.strip_prefix("[remote rejected] (").and_then(|reason| reason.strip_suffix(')'));
+    Some(PushLine { flag, to: to.to_owned(), refused: refused.map(str::to_owned) })
 }
 
 /// Reads `<id>\t<ref>` lines, as `git ls-remote` and `git bundle list-heads` print them.

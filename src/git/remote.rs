@@ -22,6 +22,15 @@ pub struct Remote {
     pub push_url: String,
 }
 
+/// The answer to a push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pushed {
+    /// git's line for each ref that it names.
+    pub lines: Vec<PushLine>,
+    /// What the remote said where it refused, for people.
+    pub refusal: Option<String>,
+}
+
 impl Repo {
     /// Reads a remote's addresses; `None` where there is no such remote.
     pub fn remote(&self, name: &str) -> Option<Remote> {
@@ -32,13 +41,7 @@ impl Repo {
 
     /// Pushes the changes, each under a lease on its old value, and returns git's line for each ref that it names.
     /// Neither the exit status nor a message says what was done: only these lines do, and reading again.
-    pub fn push(
-        &self,
-        remote: &Remote,
-        changes: &[RefChange],
-        atomic: bool,
-        deadline: Duration,
-    ) -> Result<Vec<PushLine>> {
+    pub fn push(&self, remote: &Remote, changes: &[RefChange], atomic: bool, deadline: Duration) -> Result<Pushed> {
         let mut args: Vec<String> =
             ["push", "--porcelain", "--no-verify", "--no-follow-tags", "--no-signed", "--recurse-submodules=no"]
                 .map(str::to_owned)
@@ -66,7 +69,12 @@ impl Repo {
         if lines.is_empty() && !output.is_success() {
             return Err(Error::Unreachable { remote: remote.name.clone(), detail: output.stderr });
         }
-        Ok(lines)
+        let reason = lines.iter().find_map(|line| line.refused.clone());
+        let refusal = reason.map(|reason| match porcelain::remote_words(&output.stderr) {
+            said if said.is_empty() => reason,
+            said => said,
+        });
+        Ok(Pushed { lines, refusal })
     }
 
     /// Fetches the refspecs (each with its `+`, into refs of our own), prunes what is gone, and touches nothing else.

@@ -1,7 +1,7 @@
 //! What can go wrong between this clone and the hub.
 
 use crate::git;
-use crate::task::text::escaped;
+use crate::task::text::{escaped, excerpt};
 
 /// The result of an operation on the hub.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -23,16 +23,18 @@ pub enum Error {
         tries: u32,
     },
     /// The hub answers, and refuses.
-    #[error("the hub refuses to change {}", escaped(.name))]
+    #[error("the hub refuses to change {}{}", escaped(.name), said(.words.as_deref()))]
     #[diagnostic(
         code(dispatch::hub::refused),
         help(
-            "does your account have the right to push there? does a hook or a protection rule forbid it? `git push` by hand says more"
+            "does your account have the right to push there? does a hook or a protection rule forbid it? whoever looks after the hub can say more"
         )
     )]
     Refused {
         /// The ref.
         name: String,
+        /// What it said.
+        words: Option<String>,
     },
     /// The hub no longer has what it had.
     #[error("the hub has lost its memory: {}", escaped(.detail))]
@@ -79,6 +81,14 @@ pub enum Error {
         /// The cause.
         detail: String,
     },
+}
+
+/// How much of the hub's words is shown, in characters.
+const WORDS: usize = 300;
+
+/// What a hub said when it refused, as the end of a sentence; nothing where it said nothing.
+pub fn said(words: Option<&str>) -> String {
+    words.map(|words| format!("; it says: {}", excerpt(words, WORDS))).unwrap_or_default()
 }
 
 impl Error {

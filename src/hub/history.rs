@@ -56,7 +56,9 @@ impl Histories {
         for event in &mut events {
             event.task = Some(task.name().to_string());
         }
-        events.sort_by_key(order);
+        let place: HashMap<String, usize> =
+            chain.iter().rev().enumerate().map(|(place, claim)| (claim.id.to_string(), place)).collect();
+        events.sort_by_key(|event| order(event, &place));
         events
     }
 }
@@ -75,7 +77,7 @@ pub fn identity(event: &Event) -> (Option<String>, String, Option<String>, Times
 }
 
 /// The chain in force and those that seals ended, as far as their commits are here; newest first.
-fn whole_chain(hub: &Hub, task: &Task) -> Vec<Claim> {
+pub fn whole_chain(hub: &Hub, task: &Task) -> Vec<Claim> {
     let mut tips: Vec<ObjectId> = task.claim().map(|claim| claim.id).into_iter().collect();
     tips.extend(seals(task).filter_map(|id| ObjectId::from_hex(id.as_bytes()).ok()));
     let mut seen = HashSet::new();
@@ -115,8 +117,10 @@ fn is_same(known: &Event, line: &Event) -> bool {
     known.event == line.event && known.claim == line.claim && (known.at == line.at || known.event == "cancelled")
 }
 
-fn order(event: &Event) -> (u32, Timestamp, usize) {
+/// Times are whole seconds: of what happened in one of them, the chain of claims knows the order.
+fn order(event: &Event, place: &HashMap<String, usize>) -> (u32, Timestamp, usize, usize) {
     const STEPS: &[&str] = &["enqueued", "assigned", "running"];
     let step = STEPS.iter().position(|step| *step == event.event).unwrap_or(STEPS.len());
-    (event.attempt.unwrap_or(0), event.at, step)
+    let place = event.claim.as_ref().map_or(0, |claim| place.get(claim).copied().unwrap_or(usize::MAX));
+    (event.attempt.unwrap_or(0), event.at, place, step)
 }

@@ -17,6 +17,7 @@ pub mod publish;
 pub mod snapshot;
 pub mod sync;
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use error::{Error, Result};
@@ -48,12 +49,33 @@ pub struct Hub {
     pub target: String,
     /// Bounds each conversation with the remote.
     pub deadline: Duration,
+    /// What the remote said when it last refused a push.
+    pub words: Words,
+}
+
+/// What a remote said, shared by the clones of a [`Hub`].
+#[derive(Debug, Clone, Default)]
+pub struct Words(Arc<Mutex<Option<String>>>);
+
+impl Words {
+    fn heard(&self, words: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
+    }
+
+    fn last(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Hub {
     /// Says whether the hub is this repository itself.
     pub const fn is_embedded(&self) -> bool {
         matches!(self.place, Place::Embedded)
+    }
+
+    /// Makes the error that says that the hub does not let this ref be changed, in its own words where it said any.
+    pub fn refused(&self, name: impl Into<String>) -> Error {
+        Error::Refused { name: name.into(), words: self.words.last() }
     }
 
     /// Returns the URL or path of the hub as a slot should fetch from it.

@@ -89,8 +89,8 @@ impl Hub {
         if edits.is_empty() {
             return Ok(Vec::new());
         }
-        let lines = match self.repo.push(remote, edits, atomic, self.deadline) {
-            Ok(lines) => lines,
+        let pushed = match self.repo.push(remote, edits, atomic, self.deadline) {
+            Ok(pushed) => pushed,
             // It may have got through before it went silent: reading again tells.
             Err(error) if error.is_unreachable() => {
                 return match self.repo.ls_remote(remote, &[self.layout.queue()], self.deadline) {
@@ -100,7 +100,11 @@ impl Hub {
             }
             Err(error) => return Err(error.into()),
         };
-        let flags: HashMap<&str, PushFlag> = lines.iter().map(|line| (line.to.as_str(), line.flag)).collect();
+        if let Some(words) = pushed.refusal {
+            self.words.heard(words);
+        }
+        let flags: HashMap<&str, PushFlag> =
+            pushed.lines.iter().map(|line| (line.to.as_str(), line.flag)).collect();
         let answers: Vec<Answer> = edits
             .iter()
             .map(|edit| match flags.get(edit.name.as_str()) {

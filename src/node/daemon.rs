@@ -230,7 +230,7 @@ impl<'a> Daemon<'a> {
                 self.announce.happened(&Happened::Note(self.text(said)));
                 Ok(None)
             }
-            Effect::GiveUp => Err(HubError::Refused { name: self.session.hub.layout.claims() }.into()),
+            Effect::GiveUp => Err(self.session.hub.refused(self.session.hub.layout.claims()).into()),
             Effect::Leave => Ok(None),
         }
     }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::git::ObjectId;
 use crate::task::event::ConflictFile;
-use crate::task::{Reason, TaskName};
+use crate::task::{Reason, State, TaskName};
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +72,10 @@ pub enum Happened {
     Merged {
         /// The task.
         task: TaskName,
+        /// The branch.
+        target: String,
+        /// The merge commit; none where there was nothing to merge.
+        merge_commit: Option<ObjectId>,
     },
     /// A result does not merge.
     Conflicted {
@@ -93,6 +98,15 @@ pub enum Happened {
         again: bool,
         /// How long it took.
         took: Duration,
+    },
+    /// A task cannot begin because of what it depends on.
+    Blocked {
+        /// The task.
+        task: TaskName,
+        /// What it depends on.
+        by: TaskName,
+        /// Where that stands.
+        state: State,
     },
     /// Something that a person should know, in one line.
     Note(String),

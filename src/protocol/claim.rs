@@ -177,7 +177,11 @@ pub fn unfinished(session: &Session, snapshot: &Snapshot, options: &Options) -> 
         let is_ours = record.hold == Some(Hold::Hand)
             && record.node.as_deref() == Some(options.node.as_str())
             && session.state.is_own(&record.instance);
-        let is_followed_up = session.hub.repo.ref_value(&Layout::by_hand(task.name())) == Some(claim.id);
+        let repo = &session.hub.repo;
+        // The pin is written before the branch.
+        let has_branch = |branch: &String| repo.ref_value(&Layout::branch_ref(branch)).is_some();
+        let is_followed_up = repo.ref_value(&Layout::by_hand(task.name())) == Some(claim.id)
+            && record.branch.as_ref().is_none_or(has_branch);
         let is_wanted = options.tasks.is_empty() || options.tasks.contains(task.name());
         let base = Base {
             target_tip: record.target_tip?,

@@ -26,7 +26,7 @@ use super::repair;
 use super::seal::{self, Ended};
 use super::session::Session;
 use crate::exec::Cancel;
-use crate::git::ObjectId;
+use crate::git::{Error as GitError, ObjectId};
 use crate::hub::snapshot::{Snapshot, target_of};
 use crate::hub::{Answer, Edit, Error as HubError, Layout};
 use crate::task::event::ConflictFile;
@@ -112,7 +112,7 @@ impl Collected {
 /// that of the tasks named; others follow where finished work goes there.
 pub fn collect(session: &Session, options: &Options, announce: &dyn Announce) -> Result<Vec<Collected>> {
     if let Some(branch) = options.into.as_ref().filter(|branch| !crate::task::spec::is_branch(branch)) {
-        return Err(Error::NoCommits { branch: branch.clone() });
+        return Err(GitError::NoTarget { branch: branch.clone() }.into());
     }
     session.sync_with(options.into.as_deref())?;
     if session.hub.repo.is_shallow() {
@@ -130,6 +130,9 @@ pub fn collect(session: &Session, options: &Options, announce: &dyn Announce) ->
             let text = format!("{name} was merged by a collect that did not end; it is sealed now");
             announce.happened(&Happened::Note(text));
         }
+    }
+    if !options.dry_run {
+        super::blocked::tell(session, &session.snapshot()?, announce)?;
     }
     Ok(collected)
 }
@@ -160,7 +163,7 @@ impl Collect<'_> {
             match self.one_target(target) {
                 Ok(collected) => done.push(collected),
                 // Nothing to do with the other targets' work, which goes on.
-                Err(error) if at > 0 && matches!(error, Error::NoCommits { .. }) => {
+                Err(Error::Git(GitError::NoTarget { .. })) if at > 0 => {
                     done.push(self.without_branch(target)?);
                 }
                 Err(error) if is_of_one_target(&error) => failed = failed.or(Some(error)),
@@ -212,10 +215,11 @@ impl Collect<'_> {
     }
 
     fn tip_of(&self, target: &str) -> Result<ObjectId> {
-        let tip = self.session.hub.target_tip(target);
-        tip.ok_or_else(|| match self.options.into.is_some() && target != self.session.hub.target {
-            true => CollectError::no_branch(target, &self.session.hub).into(),
-            false => Error::NoCommits { branch: target.to_owned() },
+        let branch = || target.to_owned();
+        let is_default = self.options.into.is_none() && target == self.session.hub.target;
+        self.session.hub.target_tip(target).ok_or_else(|| match is_default {
+            true => Error::NoCommits { branch: branch() },
+            false => GitError::NoTarget { branch: branch() }.into(),
         })
     }
 
@@ -253,7 +257,11 @@ impl Collect<'_> {
     fn settle(&self, snapshot: &Snapshot, agreed: &Agreed, target: &str, collected: &mut Collected) -> Result<()> {
         let (session, announce, plan) = (self.session, self.announce, &agreed.plan);
         for merge in &plan.merges {
-            announce.happened(&Happened::Merged { task: merge.task.clone() });
+            announce.happened(&Happened::Merged {
+                task: merge.task.clone(),
+                target: target.to_owned(),
+                merge_commit: merge.commit,
+            });
         }
         for (conflict, told) in plan.conflicts.iter().zip(&mut collected.conflicts) {
             told.repair = match snapshot.get(&conflict.task).filter(|_| !self.options.no_repair) {
@@ -279,7 +287,12 @@ impl Collect<'_> {
                 delete_branch: session.config.collect.delete_branches,
             })
             .collect();
-        seal::seal(session, &ended)
+        // It explains and decides nothing: where it cannot be written, the collect is as good.
+        let report = || super::report::note(session, collected).unwrap_or_default();
+        for (branch, why) in seal::seal_with(session, &ended, &report)? {
+            announce.happened(&Happened::Note(format!("the branch {branch} {why}; it stays")));
+        }
+        Ok(())
     }
 
     /// Somebody moved the target, or one of the tasks: what is there now is the new start.
@@ -338,8 +351,8 @@ fn publish(session: &Session, plan: &Plan, target: &str, old: ObjectId) -> Resul
     if answers.iter().all(|answer| *answer == Answer::Unknown) {
         // The hub answers and nothing moved. A race moves something; a refusal does not.
         return Err(match plan.tip == old {
-            true => HubError::Refused { name: session.hub.layout.claims() }.into(),
-            false => CollectError::Refused { target: target.to_owned() }.into(),
+            true => session.hub.refused(session.hub.layout.claims()).into(),
+            false => CollectError::refused(target, &session.hub).into(),
         });
     }
     Ok(false)

@@ -154,7 +154,7 @@ fn chain(
         tip = Some(id);
         chained.push((record.task, id));
     }
-    let tip = tip.ok_or_else(|| HubError::Refused { name: session.hub.layout.queue() })?;
+    let tip = tip.ok_or_else(|| session.hub.refused(session.hub.layout.queue()))?;
     Ok((tip, chained))
 }
 

@@ -34,7 +34,7 @@ pub enum Error {
     #[diagnostic(transparent)]
     Spec(#[from] Box<task::spec::SpecError>),
     /// A file or folder given to a command cannot be read.
-    #[error("cannot read `{}`: {source}", escaped(.path))]
+    #[error("cannot read `{}`", escaped(.path))]
     #[diagnostic(
         code(dispatch::enqueue::unreadable),
         help("name files that exist, folders with `*.md` in them, or `-` for standard input")
@@ -290,6 +290,18 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// The file for the merge report cannot be written.
+    #[error("the report cannot be written to {}: {source}", escaped(&.path.to_string_lossy()))]
+    #[diagnostic(
+        code(dispatch::collect::report),
+        help("name a file in a folder that exists and that you may write to; what was collected stands")
+    )]
+    Report {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
     /// The repository has no commit on the target branch.
     #[error("the target branch `{}` has no commit yet", escaped(.branch))]
     #[diagnostic(code(dispatch::repo::no_commits), help("make a first commit: results are merged on top of it"))]
@@ -329,6 +341,20 @@ pub enum Error {
         task: TaskName,
         /// Where it stands.
         state: task::State,
+    },
+    /// The node cannot do the task.
+    #[error("{task} cannot run on {}: {lack}", escaped(.node))]
+    #[diagnostic(
+        code(dispatch::assign::unfit),
+        help("`git dispatch nodes` shows what each node offers; `[nodes.NAME]` in the configuration says so")
+    )]
+    Unfit {
+        /// The task.
+        task: TaskName,
+        /// The node.
+        node: String,
+        /// What is missing.
+        lack: String,
     },
     /// Another clone is at work under this node's name.
     #[error("another clone{} is at work as node `{node}`", if host.is_empty() { String::new() } else { format!(" on {}", escaped(host)) })]

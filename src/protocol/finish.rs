@@ -138,25 +138,11 @@ fn status(session: &Session, won: &Won, ending: &Ending, result: ObjectId) -> Re
     event.loc_removed = Some(changed.removed);
     event.files_changed = Some(changed.paths.len() as u64);
     event.artifact_hash = session.hub.repo.commit(result).map(|commit| commit.tree.to_string());
-    event.outside_modifies = outside(&won.spec.record.modifies, &changed.paths);
+    event.outside_modifies = crate::task::scope::outside(&won.spec.record.modifies, &changed.paths);
     event.error = ending.error.as_deref().map(bounded_error);
     event.log_bytes = Some(ending.log_bytes);
     event.output.clone_from(&ending.output);
     Ok(event)
-}
-
-/// Lists the changed paths that the spec's globs do not name; `None` where it names none, or nothing is outside.
-fn outside(modifies: &[String], paths: &[String]) -> Option<Vec<String>> {
-    if modifies.is_empty() {
-        return None;
-    }
-    let mut set = globset::GlobSetBuilder::new();
-    for glob in modifies.iter().filter_map(|glob| globset::Glob::new(glob).ok()) {
-        set.add(glob);
-    }
-    let set = set.build().ok()?;
-    let outside: Vec<String> = paths.iter().filter(|path| !set.is_match(path)).cloned().collect();
-    (!outside.is_empty()).then_some(outside)
 }
 
 /// Publishes a finished attempt under its own claim: one push for claim, branch, notes and the node's record.

@@ -11,8 +11,8 @@ use super::release::release;
 use super::session::Session;
 use crate::git::ObjectId;
 use crate::git::refs::RefChange;
+use crate::hub::Layout;
 use crate::hub::snapshot::{Claim, Snapshot, Standing, Task, chain_of, read_claim};
-use crate::hub::{Error as HubError, Layout};
 use crate::task::{Hold, Phase, Reason, TaskName};
 
 /// How often in a row the hub may take no claim before that counts as a refusal: a busy lock looks the same.
@@ -27,7 +27,7 @@ pub fn claim_by_hand(session: &Session, snapshot: &Snapshot, options: &Options) 
         let known = newer.as_ref().unwrap_or(snapshot);
         let mut claimed = claim(session, known, options, Some(hand_record(session)))?;
         if let (true, Some(task), REFUSALS) = (claimed.won.is_empty(), claimed.unmoved.first(), tries) {
-            return Err(HubError::Refused { name: session.hub.layout.claim(task) }.into());
+            return Err(session.hub.refused(session.hub.layout.claim(task)).into());
         }
         let try_again = claimed.won.is_empty()
             && tries < REFUSALS
@@ -135,7 +135,7 @@ pub fn release_by_hand(session: &Session, names: &[TaskName]) -> Result<()> {
         let work = work.filter(|work| Some(*work) != claim.record.base);
         let answer = release(session, &claim, Reason::Drained, work, None)?;
         if !answer.is_yes() {
-            return Err(HubError::Refused { name: session.hub.layout.claim(&claim.record.task) }.into());
+            return Err(session.hub.refused(session.hub.layout.claim(&claim.record.task)).into());
         }
         unpin(session, &claim.record.task)?;
     }

@@ -13,7 +13,8 @@ use crate::git::ObjectId;
 use crate::hub::Layout;
 use crate::hub::format::ClaimRecord;
 use crate::hub::format::claim::LOG_FILE;
-use crate::hub::snapshot::{Claim, Snapshot, Standing, chain_of};
+use crate::hub::history::whole_chain;
+use crate::hub::snapshot::{Claim, Snapshot, Standing};
 use crate::task::name::NameKind;
 use crate::task::{Name, Phase, Reason, TaskName};
 
@@ -81,12 +82,7 @@ fn header_of(line: &[u8]) -> Option<(u32, String, usize)> {
 pub fn find(session: &Session, snapshot: &Snapshot, name: &TaskName, attempt: Option<u32>) -> Result<Output> {
     let none = || Error::NoLog { task: name.clone(), attempt };
     let task = snapshot.get(name).ok_or_else(none)?;
-    let tip = match &task.standing {
-        Standing::Claimed(claim) => Some(claim.id),
-        Standing::Sealed { seal, .. } => seal.claim.as_ref().and_then(|id| ObjectId::from_hex(id.as_bytes()).ok()),
-        _ => None,
-    };
-    let chain = tip.map(|tip| chain_of(&session.hub.repo, tip)).unwrap_or_default();
+    let chain = whole_chain(&session.hub, task);
     let newest = task.attempts().begun;
     let wanted = attempt.unwrap_or(newest);
     let running = task.claim_in(Phase::Running).filter(|claim| claim.record.attempts.begun == wanted);
@@ -94,15 +90,12 @@ pub fn find(session: &Session, snapshot: &Snapshot, name: &TaskName, attempt: Op
         let node = claim.record.node.clone().unwrap_or_default();
         return Ok(Output { attempt: wanted, node, text, live: true });
     }
-    let nodes = nodes_of(
-        &chain,
-        task.claim(),
-        wanted,
-        match &task.standing {
-            Standing::Sealed { seal, .. } => seal.node.clone(),
-            _ => None,
-        },
-    );
+    let current = match &task.standing {
+        Standing::Sealed { seal, .. } => Some(&**seal),
+        _ => None,
+    };
+    let seals = current.into_iter().chain(&task.past_seals).filter_map(|seal| seal.node.clone());
+    let nodes = nodes_of(&chain, wanted, seals);
     // What a verification said that the work did not pass stands behind what the executor said.
     let verified = |mut text: Vec<u8>| {
         if let Some(log) = verification(session, &chain, wanted) {
@@ -139,14 +132,13 @@ fn verification(session: &Session, chain: &[Claim], attempt: u32) -> Option<Vec<
     session.hub.repo.file_in(failed.id, LOG_FILE)
 }
 
-/// The nodes that may have written the attempt's output.
-fn nodes_of(chain: &[Claim], tip: Option<&Claim>, attempt: u32, sealed: Option<String>) -> Vec<String> {
+/// The nodes that may have written the attempt's output: those of its claims, then those that seals name.
+fn nodes_of(chain: &[Claim], attempt: u32, seals: impl Iterator<Item = String>) -> Vec<String> {
     let mut nodes: Vec<String> = chain
         .iter()
-        .chain(tip)
         .filter(|claim| claim.record.attempts.begun == attempt)
         .filter_map(|claim| claim.record.node.clone())
-        .chain(sealed)
+        .chain(seals)
         .collect();
     nodes.dedup();
     nodes

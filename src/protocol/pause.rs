@@ -1,6 +1,7 @@
 //! Pause and resume: a node, or the whole fleet, takes no new work.
 
 use super::error::Result;
+use super::refusal::Refusal;
 use super::session::Session;
 use crate::hub::Error as HubError;
 use crate::hub::control::Control;
@@ -20,8 +21,10 @@ pub enum Who {
 
 /// Pauses or resumes; says whether anything had to be changed. Resuming everybody resumes each node too.
 pub fn set_paused(session: &Session, who: &Who, pause: bool) -> Result<bool> {
+    let mut refusal = Refusal::default();
     for _ in 0..TRIES {
         session.sync()?;
+        refusal.look(session)?;
         let before = session.hub.control()?;
         let after = changed(&before, who, pause);
         if after == before {
@@ -34,9 +37,10 @@ pub fn set_paused(session: &Session, who: &Who, pause: bool) -> Result<bool> {
         };
         let message = format!("{what} {whom}\n");
         let edit = session.hub.set_control(&after, &message, &session.by, &session.ambient)?;
-        if session.hub.publish(&[edit])?[0].is_yes() {
+        if session.hub.publish(std::slice::from_ref(&edit))?[0].is_yes() {
             return Ok(true);
         }
+        refusal.tried(vec![edit]);
     }
     Err(HubError::Busy { name: session.hub.layout.control(), tries: TRIES }.into())
 }

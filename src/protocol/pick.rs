@@ -10,6 +10,7 @@ use crate::hub::nodes::Seen;
 use crate::hub::snapshot::{Snapshot, Task};
 use crate::task::order::{Candidate, Offer};
 use crate::task::path::{DEFAULT_ESTIMATE, Step, longest};
+use crate::task::scope::Scopes;
 use crate::task::spec::{self, Defaults};
 use crate::task::{Hold, Name, Phase, Reason, State, TaskName, transition};
 
@@ -43,10 +44,12 @@ pub fn executors(session: &Session, node: &Name) -> Vec<String> {
 }
 
 /// What is being changed now, and by whom.
-fn scopes(snapshot: &Snapshot) -> Vec<(TaskName, Vec<String>)> {
-    let at_work = |task: &&Task| matches!(task.state(), State::Running | State::Assigned);
-    let tasks = snapshot.tasks.iter().filter(at_work).filter(|task| !task.spec.record.modifies.is_empty());
-    tasks.map(|task| (task.name().clone(), task.spec.record.modifies.clone())).collect()
+pub fn scopes(snapshot: &Snapshot) -> Scopes {
+    let mut scopes = Scopes::default();
+    for task in snapshot.tasks.iter().filter(|task| matches!(task.state(), State::Running | State::Assigned)) {
+        scopes.add(task.name(), &task.spec.record.modifies);
+    }
+    scopes
 }
 
 /// Computes the longest estimated chain of work below each task that has not ended.
@@ -138,7 +141,7 @@ pub fn unread(session: &Session, snapshot: &Snapshot, task: &Task) -> Candidate 
 }
 
 /// Computes how long a task still rests after a bad attempt, in whole seconds, rounded up.
-fn rests(session: &Session, task: &Task) -> u64 {
+pub fn rests(session: &Session, task: &Task) -> u64 {
     let Some(claim) = task.claim_in(Phase::Released) else { return 0 };
     // A lost node says nothing against the task: another may begin at once, up to the maximum.
     if !claim.record.reason.is_some_and(|reason| reason.is_charged() && reason != Reason::Lost) {

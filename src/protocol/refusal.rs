@@ -2,7 +2,7 @@
 
 use super::error::Result;
 use super::session::Session;
-use crate::hub::{Edit, Error as HubError};
+use crate::hub::Edit;
 
 /// So many pushes in a row may come to nothing before that counts as a refusal: a busy lock or a late answer looks the
 /// same.
@@ -32,6 +32,6 @@ impl Refusal {
         if self.times < MISTAKABLE {
             return Ok(());
         }
-        Err(HubError::Refused { name: edit.name.clone() }.into())
+        Err(session.hub.refused(edit.name.clone()).into())
     }
 }

@@ -6,15 +6,16 @@
 
 use std::collections::HashMap;
 
-use super::assign;
+use super::assign::{self, offer_of};
 use super::error::Result;
-use super::nodes::{Node, nodes};
+use super::nodes::nodes;
 use super::pick;
 use super::session::Session;
 use crate::hub::Edit;
-use crate::hub::snapshot::{Snapshot, Task};
+use crate::hub::snapshot::{Snapshot, Task, read_claim};
 use crate::task::name::NameKind;
-use crate::task::order::{Candidate, Offer, choose, obstacle};
+use crate::task::order::{Candidate, Offer, choose, is_overdue, obstacle};
+use crate::task::scope::Scopes;
 use crate::task::spec::Mode;
 use crate::task::{Name, Phase, State, TaskName};
 
@@ -37,45 +38,81 @@ struct Seat {
     live: bool,
 }
 
-/// Makes both passes once.
+/// Makes both passes once. Assignments that were not begun in time are taken back first.
 pub fn schedule(session: &Session) -> Result<Scheduled> {
     session.sync()?;
+    if assign::take_back(session, &session.snapshot()?)? {
+        session.sync()?;
+    }
     let snapshot = session.snapshot()?;
     let mut seats = seats(session, &snapshot)?;
     let candidates: Vec<Candidate> = pick::candidates(session, &snapshot)
         .into_iter()
         .filter(|task| task.state == State::Pending && task.mode != Mode::Pull)
         .collect();
+    let wanted = first_pass(session, &snapshot, &candidates, &mut seats);
     let mut done = Scheduled::default();
-    let mut wanted: Vec<(TaskName, Name)> = Vec::new();
-    for task in in_order(&candidates) {
-        if snapshot.get(&task.name).is_some_and(|task| pick::lacks_run(session, task)) {
+    for task in candidates.iter().filter(|task| task.mode == Mode::Undecided) {
+        if wanted.iter().any(|(name, _)| *name == task.name) {
             continue;
         }
-        // Mode push means by assignment only; the assignment is what is being made.
-        let assignable = Candidate { mode: Mode::Undecided, ..task.clone() };
-        let seat = seats
-            .iter_mut()
-            .find(|seat| seat.live && seat.free > 0 && obstacle(&assignable, &seat.offer).is_none());
-        match seat {
-            Some(seat) => {
-                seat.free -= 1;
-                seat.offer.scopes.push((task.name.clone(), task.modifies.clone()));
-                wanted.push((task.name.clone(), seat.name.clone()));
-            }
-            None if task.mode == Mode::Undecided => {
-                let is_offered = seats.iter().any(|seat| offers(&seat.offer, task));
-                if is_offered { done.undecided.push(task.name.clone()) } else { done.pull.push(task.name.clone()) }
-            }
-            None => {}
-        }
+        let is_offered = seats.iter().any(|seat| offers(&seat.offer, task));
+        if is_offered { done.undecided.push(task.name.clone()) } else { done.pull.push(task.name.clone()) }
     }
     publish(session, &snapshot, wanted, &mut done)?;
     Ok(done)
 }
 
-/// The candidates in the order of the choice, as if one node could do them all.
-fn in_order(candidates: &[Candidate]) -> Vec<&Candidate> {
+/// Finds for each task that is ready, in the order of the choice, the node with most room for it.
+fn first_pass(
+    session: &Session,
+    snapshot: &Snapshot,
+    candidates: &[Candidate],
+    seats: &mut [Seat],
+) -> Vec<(TaskName, Name)> {
+    let age_step = session.config.age_step.as_secs();
+    let mut scopes = pick::scopes(snapshot);
+    let mut wanted = Vec::new();
+    for task in in_order(candidates, age_step) {
+        if seats.iter().all(|seat| !seat.live || seat.free == 0) {
+            break;
+        }
+        let Some(queued) = snapshot.get(&task.name).filter(|queued| !pick::lacks_run(session, queued)) else {
+            continue;
+        };
+        if scopes.meeting(&task.name, &task.modifies).is_some() {
+            if is_overdue(task, age_step) {
+                scopes.add(&task.name, &task.modifies);
+            }
+            continue;
+        }
+        let passed = let_pass_by(session, queued);
+        // Mode push means by assignment only; the assignment is what is being made.
+        let assignable = Candidate { mode: Mode::Undecided, ..task.clone() };
+        let can = |seat: &Seat| {
+            let has_passed = passed.as_deref() == Some(seat.name.as_str());
+            seat.live && seat.free > 0 && !has_passed && obstacle(&assignable, &seat.offer).is_none()
+        };
+        let best = seats.iter_mut().rev().filter(|seat| can(seat)).max_by_key(|seat| seat.free);
+        if let Some(seat) = best {
+            seat.free -= 1;
+            scopes.add(&task.name, &task.modifies);
+            wanted.push((task.name.clone(), seat.name.clone()));
+        }
+    }
+    wanted
+}
+
+/// The node that did not begin this task in time, when that is how it came back: it is not asked again at once, or the
+/// task would never get to another.
+fn let_pass_by(session: &Session, task: &Task) -> Option<String> {
+    let released = task.claim_in(Phase::Released)?;
+    let before = read_claim(&session.hub.repo, released.previous?).ok()?;
+    (before.record.phase == Phase::Assigned).then_some(before.record.node).flatten()
+}
+
+/// The candidates that wait for nothing, in the order of the choice, as if one node could do them all.
+fn in_order(candidates: &[Candidate], age_step: u64) -> Vec<&Candidate> {
     let everything = Offer {
         node: Name::sanitized("schedule", "schedule"),
         labels: candidates.iter().flat_map(|task| task.labels.iter().cloned()).collect(),
@@ -83,13 +120,15 @@ fn in_order(candidates: &[Candidate]) -> Vec<&Candidate> {
         only_assigned: false,
         by_hand: true,
         fleet: Vec::new(),
-        scopes: Vec::new(),
-        age_step: 0,
+        scopes: Scopes::default(),
+        age_step,
     };
-    let mut ordered = choose(candidates, &everything);
-    // What has to wait for something is not ready for anybody; it is neither assigned nor told of.
-    ordered.retain(|task| task.rests == 0);
-    ordered
+    // Scopes count against what is assigned, which is not known yet.
+    let apart: Vec<Candidate> =
+        candidates.iter().map(|task| Candidate { modifies: Vec::new(), ..task.clone() }).collect();
+    let by_position: HashMap<usize, &Candidate> = candidates.iter().map(|task| (task.position, task)).collect();
+    let ordered = choose(&apart, &everything).into_iter().filter(|task| task.rests == 0);
+    ordered.filter_map(|task| by_position.get(&task.position).copied()).collect()
 }
 
 fn offers(offer: &Offer, task: &Candidate) -> bool {
@@ -110,23 +149,13 @@ fn seats(session: &Session, snapshot: &Snapshot) -> Result<Vec<Seat>> {
         let Ok(name) = Name::new(NameKind::Node, &node.record.name) else { continue };
         let taken = busy.get(name.as_str()).copied().unwrap_or(0);
         seats.push(Seat {
-            offer: offer_of(session, snapshot, node, &name),
+            offer: offer_of(node, &name),
             free: (node.record.slots as usize).saturating_sub(taken),
             live: matches!(node.state.as_str(), "idle" | "busy") && !control.is_paused(name.as_str()),
             name,
         });
     }
     Ok(seats)
-}
-
-/// What a node offers, by its own word.
-fn offer_of(session: &Session, snapshot: &Snapshot, node: &Node, name: &Name) -> Offer {
-    Offer {
-        labels: node.record.labels.iter().cloned().collect(),
-        executors: node.record.executors.iter().cloned().collect(),
-        only_assigned: false,
-        ..pick::offer(session, snapshot, name, false)
-    }
 }
 
 /// Publishes the assignments in one push; those that were lost to a claim are nobody's concern here.

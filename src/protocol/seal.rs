@@ -8,7 +8,7 @@ use super::session::Session;
 use crate::git::ObjectId;
 use crate::hub::notes::Addition;
 use crate::hub::snapshot::{Claim, Snapshot, Standing, root_of, work_record};
-use crate::hub::{Edit, Error as HubError, Layout};
+use crate::hub::{Answer, Edit, Error as HubError, Layout};
 use crate::task::event::Event;
 use crate::task::{Phase, TaskName};
 
@@ -35,8 +35,18 @@ pub struct Ended {
 
 /// Seals the tasks: syncs and looks again, writes the seals, then deletes claim refs and branches.
 pub fn seal(session: &Session, ended: &[Ended]) -> Result<()> {
+    seal_with(session, ended, &|| None).map(drop)
+}
+
+/// Does the same, with a projection (which decides nothing, and harms nothing where it fails) on the last push. Returns the
+/// branches that were to be deleted and stay, each with why.
+pub fn seal_with(
+    session: &Session,
+    ended: &[Ended],
+    projection: &dyn Fn() -> Option<Edit>,
+) -> Result<Vec<(String, &'static str)>> {
     if ended.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let mut unmoved = (None, 0);
     for attempt in 0.. {
@@ -49,13 +59,13 @@ pub fn seal(session: &Session, ended: &[Ended]) -> Result<()> {
         unmoved =
             if unmoved.0 == snapshot.sealed_tip { (unmoved.0, unmoved.1 + 1) } else { (snapshot.sealed_tip, 0) };
         if unmoved.1 == REFUSALS {
-            return Err(HubError::Refused { name: session.hub.layout.sealed() }.into());
+            return Err(session.hub.refused(session.hub.layout.sealed()).into());
         }
         if attempt == TRIES {
             return Err(HubError::Busy { name: session.hub.layout.sealed(), tries: TRIES }.into());
         }
     }
-    delete_refs(session, ended)
+    delete_refs(session, ended, projection)
 }
 
 /// Says whether the task still waits for its seal: our claim is the tip, and no seal is there.
@@ -129,13 +139,47 @@ pub fn leftover_edits(session: &Session, task: &crate::hub::snapshot::Task) -> R
 }
 
 /// Deletes claim refs and task branches, each leased on what was sealed. A branch that moved since stays.
-fn delete_refs(session: &Session, ended: &[Ended]) -> Result<()> {
-    let mut edits = Vec::new();
+fn delete_refs(
+    session: &Session,
+    ended: &[Ended],
+    projection: &dyn Fn() -> Option<Edit>,
+) -> Result<Vec<(String, &'static str)>> {
+    let (mut edits, mut stay) = (Vec::new(), Vec::new());
     for ended in ended {
         edits.extend(deletions(session, ended)?);
+        if let Some(branch) = ended.claim.record.branch.as_ref().filter(|_| ended.delete_branch)
+            && is_in_use(session, branch)?
+        {
+            stay.push((branch.clone(), "is checked out"));
+        }
     }
-    session.hub.publish(&edits)?;
-    Ok(())
+    let deletions = edits.len();
+    edits.extend(projection());
+    let mut answers = session.hub.publish(&edits)?;
+    match answers.get(deletions) {
+        // A server may refuse a whole push for one ref in it.
+        Some(Answer::Unknown) if answers[..deletions].contains(&Answer::Unknown) => {
+            answers = session.hub.publish(&edits[..deletions])?;
+        }
+        // Somebody else's came first.
+        Some(Answer::No { .. }) if session.sync().is_ok() => {
+            let _ = session.hub.publish(&projection().into_iter().collect::<Vec<_>>());
+        }
+        _ => {}
+    }
+    for (edit, answer) in edits.iter().take(deletions).zip(&answers) {
+        if let (Some(branch), Answer::No { now: Some(_) }) = (edit.name.strip_prefix("refs/heads/"), answer)
+            && !session.hub.layout.is_ours(&edit.name)
+        {
+            stay.push((branch.to_owned(), "has moved since"));
+        }
+    }
+    Ok(stay)
+}
+
+/// Says whether a task branch of the embedded hub is checked out somewhere: then it is its user's.
+fn is_in_use(session: &Session, branch: &str) -> Result<bool> {
+    Ok(session.hub.is_embedded() && session.hub.repo.checkout_of(&Layout::branch_ref(branch))?.is_some())
 }
 
 /// The branch goes first: as long as the claim is there, the next one to meet it tries again.
@@ -145,8 +189,7 @@ fn deletions(session: &Session, ended: &Ended) -> Result<Vec<Edit>> {
         (ended.delete_branch, &ended.claim.record.branch, ended.claim.result)
     {
         let name = Layout::branch_ref(branch);
-        let is_safe = !session.hub.is_embedded() || session.hub.repo.checkout_of(&name)?.is_none();
-        if is_safe && branch.starts_with(session.config.branch_prefix.as_str()) {
+        if !is_in_use(session, branch)? && branch.starts_with(session.config.branch_prefix.as_str()) {
             edits.push(Edit::new(name, Some(result), None));
         }
     }

@@ -14,7 +14,7 @@ use crate::git::repo::Identity;
 use crate::hub::local::LocalState;
 use crate::hub::snapshot::Snapshot;
 use crate::hub::sync::{Remembered, Synced};
-use crate::hub::{Error as HubError, Hub, Layout, Place};
+use crate::hub::{Error as HubError, Hub, Layout, Place, Words};
 use crate::task::name::NameKind;
 use crate::task::{Name, TaskName};
 
@@ -60,7 +60,14 @@ impl Session {
         let early = load(&repo, ambient, options, None)?.config;
         let place = find_place(&repo, &early)?;
         let deadline = *early.sync_timeout;
-        let mut hub = Hub { repo, place, layout: Layout::default(), target: String::new(), deadline };
+        let mut hub = Hub {
+            repo,
+            place,
+            layout: Layout::default(),
+            target: String::new(),
+            deadline,
+            words: Words::default(),
+        };
         hub.target = match &early.target {
             Some(target) => target.clone(),
             None => default_target(&hub, &state)?,

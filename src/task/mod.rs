@@ -2,7 +2,9 @@
 //!
 //! Pure values: nothing here reads a clock, a file or a repository.
 
+pub mod blocked;
 pub mod event;
+pub mod forecast;
 pub mod name;
 pub mod order;
 pub mod path;

@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 
 use super::phase::State;
-use super::{Name, TaskName, scope::may_overlap};
+use super::scope::Scopes;
+use super::{Name, TaskName};
 use crate::task::spec::Mode;
 
 /// What the choice needs to know of one task.
@@ -60,7 +61,7 @@ pub struct Offer {
     /// The nodes that are up, this one included or not.
     pub fleet: Vec<String>,
     /// What is being changed now, and by whom: the scopes of running and assigned tasks.
-    pub scopes: Vec<(TaskName, Vec<String>)>,
+    pub scopes: Scopes,
     /// The waiting, in seconds, that makes a task more urgent by one step; 0: none does.
     pub age_step: u64,
 }
@@ -151,197 +152,92 @@ pub fn obstacle(task: &Candidate, offer: &Offer) -> Option<Obstacle> {
     if task.rests > 0 && !offer.by_hand {
         return Some(Obstacle::Rests(task.rests));
     }
-    in_the_way(task, offer.scopes.iter().filter(|(by, _)| *by != task.name))
-}
-
-fn in_the_way<'a>(
-    task: &Candidate,
-    scopes: impl IntoIterator<Item = &'a (TaskName, Vec<String>)>,
-) -> Option<Obstacle> {
-    let (by, _) = scopes.into_iter().find(|(_, scope)| may_overlap(&task.modifies, scope))?;
-    let glob = task.modifies.first().cloned().unwrap_or_default();
-    Some(Obstacle::Scope { glob, by: by.clone() })
+    let (glob, by) = offer.scopes.meeting(&task.name, &task.modifies)?;
+    Some(Obstacle::Scope { glob: glob.to_owned(), by: by.clone() })
 }
 
 /// Chooses the tasks that may start on the node, best first: by priority, one step more urgent for each `age_step` of
-/// waiting, so that nothing starves; then what has most work waiting behind it; among equals first what the node is
-/// given by rendezvous hashing, so that a fleet waking up at once does not race for one task; then by place in the
-/// queue. Of tasks whose scopes overlap only the first is chosen.
+/// waiting, without an end, so that nothing starves; then what has most work waiting behind it; among equals by the
+/// node's rank in rendezvous hashing, so that a fleet waking up at once does not race for one task; then by place in the
+/// queue. Of tasks whose scopes overlap only the first is chosen. A task that has waited for an `age_step` and whose
+/// scope is being changed keeps that scope free: nothing behind it that would touch the same begins before it, or those
+/// with small scopes could keep one with a large scope waiting for ever.
 pub fn choose<'a>(tasks: impl IntoIterator<Item = &'a Candidate>, offer: &Offer) -> Vec<&'a Candidate> {
-    let mut able: Vec<&Candidate> = tasks.into_iter().filter(|task| obstacle(task, offer).is_none()).collect();
-    able.sort_by_cached_key(|task| {
-        let foreign = !is_given(task, offer);
-        (urgency(task, offer.age_step), std::cmp::Reverse(task.path), foreign, task.position)
+    let spread = Spread::of(offer);
+    let mut able: Vec<(&Candidate, bool)> = tasks
+        .into_iter()
+        .filter_map(|task| match obstacle(task, offer) {
+            None => Some((task, true)),
+            Some(Obstacle::Scope { .. }) if is_overdue(task, offer.age_step) => Some((task, false)),
+            Some(_) => None,
+        })
+        .collect();
+    able.sort_by_cached_key(|(task, _)| {
+        (urgency(task, offer.age_step), std::cmp::Reverse(task.path), spread.rank(task), task.position)
     });
-    let mut taken: Vec<(TaskName, Vec<String>)> = Vec::new();
-    able.retain(|task| {
-        let free = task.modifies.is_empty() || in_the_way(task, &taken).is_none();
-        if free && !task.modifies.is_empty() {
-            taken.push((task.name.clone(), task.modifies.clone()));
+    let mut taken = Scopes::default();
+    able.retain(|(task, may_start)| {
+        if task.modifies.is_empty() {
+            return *may_start;
         }
-        free
+        let is_free = taken.meeting(&task.name, &task.modifies).is_none();
+        if is_free || !may_start {
+            taken.add(&task.name, &task.modifies);
+        }
+        is_free && *may_start
     });
-    able
+    able.into_iter().map(|(task, _)| task).collect()
 }
 
-/// The priority that a task has come to by waiting.
-pub fn urgency(task: &Candidate, age_step: u64) -> u64 {
+/// Says whether a task has waited for so long that it keeps its scope free.
+pub const fn is_overdue(task: &Candidate, age_step: u64) -> bool {
+    age_step > 0 && task.waited >= age_step
+}
+
+/// The priority that a task has come to by waiting: the less, the more urgent. It falls below 0 by and by: what is new
+/// and critical does not pass a task by for ever.
+pub fn urgency(task: &Candidate, age_step: u64) -> i64 {
     let steps = task.waited.checked_div(age_step).unwrap_or(0);
-    u64::from(task.priority).saturating_sub(steps)
+    i64::from(task.priority).saturating_sub_unsigned(steps)
 }
 
-/// Says whether rendezvous hashing gives the task to this node: of all nodes that are up, its mark is the highest.
-fn is_given(task: &Candidate, offer: &Offer) -> bool {
-    let name = task.name.to_string();
-    let own = mark(offer.node.as_str(), &name);
-    offer.fleet.iter().filter(|node| *node != offer.node.as_str()).all(|node| mark(node, &name) < own)
+/// Rendezvous hashing: each node of the fleet has a rank for each task, and no two nodes have the same.
+struct Spread {
+    own: u64,
+    others: Vec<u64>,
+}
+
+impl Spread {
+    fn of(offer: &Offer) -> Self {
+        let others = offer.fleet.iter().filter(|node| *node != offer.node.as_str());
+        Self { own: hashed(offer.node.as_str().bytes()), others: others.map(|node| hashed(node.bytes())).collect() }
+    }
+
+    /// How many nodes that are up have a higher mark for this task than this one: 0 for the one that it is given to.
+    /// Nodes that have done what they were given take next what is theirs in second place, and do not race for it.
+    fn rank(&self, task: &Candidate) -> usize {
+        if self.others.is_empty() {
+            return 0;
+        }
+        let name = &task.name;
+        let task = hashed(name.project.as_str().bytes().chain([b'/']).chain(name.id.as_str().bytes()));
+        let own = mark(self.own, task);
+        self.others.iter().filter(|node| mark(**node, task) > own).count()
+    }
+}
+
+/// FNV-1a.
+fn hashed(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// A mark of a pair that spreads evenly and is the same on every machine and in every version.
-fn mark(node: &str, task: &str) -> u64 {
-    let bytes = node.bytes().chain([0]).chain(task.bytes());
-    let hash =
-        bytes.fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+const fn mark(node: u64, task: u64) -> u64 {
     // The last bytes alone would decide the low bits: stir them through.
-    let stirred = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let mixed = (node ^ (node >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd) ^ task.rotate_left(17);
+    let stirred = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     stirred ^ (stirred >> 33)
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::task::name::NameKind;
-
-    fn offer() -> Offer {
-        Offer {
-            node: Name::new(NameKind::Node, "n").unwrap(),
-            labels: ["a".to_owned()].into(),
-            executors: ["shell".to_owned()].into(),
-            only_assigned: false,
-            by_hand: false,
-            fleet: vec![],
-            scopes: vec![],
-            age_step: 3600,
-        }
-    }
-
-    fn candidate(position: usize) -> Candidate {
-        Candidate {
-            name: TaskName::parse(&format!("p/t{position}")).unwrap(),
-            position,
-            state: State::Pending,
-            assigned_to: None,
-            priority: 2,
-            waited: 0,
-            path: 30,
-            modifies: vec![],
-            labels: vec![],
-            executor: "shell".into(),
-            lacks_run: false,
-            moot: false,
-            mode: Mode::Undecided,
-            rests: 0,
-            depends_on: vec![],
-        }
-    }
-
-    #[test]
-    fn urgent_first_then_the_queue() {
-        let mut tasks: Vec<Candidate> = (0..4).map(candidate).collect();
-        tasks[2].priority = 0;
-        let order: Vec<usize> = choose(&tasks, &offer()).iter().map(|task| task.position).collect();
-        assert_eq!(order, [2, 0, 1, 3]);
-    }
-
-    fn order(tasks: &[Candidate], offer: &Offer) -> Vec<usize> {
-        choose(tasks, offer).iter().map(|task| task.position).collect()
-    }
-
-    #[test]
-    fn what_has_waited_long_becomes_urgent() {
-        let mut tasks: Vec<Candidate> = (0..3).map(candidate).collect();
-        tasks[0].priority = 1;
-        tasks[2].waited = 2 * 3600;
-        assert_eq!(order(&tasks, &offer()), [2, 0, 1]);
-    }
-
-    #[test]
-    fn long_chains_start_early() {
-        let mut tasks: Vec<Candidate> = (0..3).map(candidate).collect();
-        tasks[1].path = 90;
-        assert_eq!(order(&tasks, &offer()), [1, 0, 2]);
-    }
-
-    #[test]
-    fn what_touches_the_same_files_does_not_start_together() {
-        let mut tasks: Vec<Candidate> = (0..3).map(candidate).collect();
-        tasks[0].modifies = vec!["src/**".into()];
-        tasks[1].modifies = vec!["src/a.rs".into()];
-        assert_eq!(order(&tasks, &offer()), [0, 2]);
-        let running = ("p/x", "src/b.rs");
-        let busy = Offer { scopes: vec![(TaskName::parse(running.0).unwrap(), vec![running.1.into()])], ..offer() };
-        assert_eq!(order(&tasks, &busy), [1, 2]);
-    }
-
-    #[test]
-    fn a_fleet_that_wakes_at_once_spreads_over_the_queue() {
-        let tasks: Vec<Candidate> = (0..200).map(candidate).collect();
-        let fleet: Vec<String> = (0..16).map(|number| format!("n{number}")).collect();
-        let firsts: std::collections::BTreeSet<usize> = fleet
-            .iter()
-            .map(|name| {
-                let node = Name::new(NameKind::Node, name).unwrap();
-                order(&tasks, &Offer { node, fleet: fleet.clone(), ..offer() })[0]
-            })
-            .collect();
-        assert!(firsts.len() >= 15, "sixteen nodes begin with {} different tasks", firsts.len());
-    }
-
-    #[test]
-    fn each_obstacle_is_named() {
-        let dependency = candidate(9).name;
-        let with = |change: &dyn Fn(&mut Candidate)| {
-            let mut task = candidate(0);
-            change(&mut task);
-            obstacle(&task, &offer())
-        };
-        assert_eq!(with(&|_| {}), None);
-        assert_eq!(with(&|task| task.state = State::Failed), Some(Obstacle::State(State::Failed)));
-        assert_eq!(with(&|task| task.labels = vec!["gpu".into()]), Some(Obstacle::Label("gpu".into())));
-        assert_eq!(with(&|task| task.executor = "glm".into()), Some(Obstacle::Executor("glm".into())));
-        assert_eq!(with(&|task| task.lacks_run = true), Some(Obstacle::NothingToRun));
-        assert_eq!(with(&|task| task.rests = 7), Some(Obstacle::Rests(7)));
-        assert_eq!(with(&|task| task.mode = Mode::Push), Some(Obstacle::OnlyAssigned));
-        for state in [None, Some(State::Running), Some(State::Failed), Some(State::Cancelled)] {
-            let waits = Some(Obstacle::WaitsFor { task: dependency.clone(), state });
-            assert_eq!(with(&|task| task.depends_on = vec![(dependency.clone(), state)]), waits);
-        }
-    }
-
-    #[test]
-    fn what_is_assigned_here_starts_here_only() {
-        let mut task = candidate(0);
-        task.state = State::Assigned;
-        task.assigned_to = Some("n".into());
-        task.mode = Mode::Push;
-        assert_eq!(obstacle(&task, &offer()), None);
-        task.assigned_to = Some("other".into());
-        assert_eq!(obstacle(&task, &offer()), Some(Obstacle::AssignedTo("other".into())));
-    }
-
-    proptest! {
-        #[test]
-        fn the_same_queue_gives_the_same_order(priorities in proptest::collection::vec(0u8..4, 0..30), turn in 0usize..30) {
-            let mut tasks: Vec<Candidate> = priorities.iter().enumerate().map(|(at, priority)| {
-                Candidate { priority: *priority, ..candidate(at) }
-            }).collect();
-            let order: Vec<usize> = choose(&tasks, &offer()).iter().map(|task| task.position).collect();
-            let len = tasks.len().max(1);
-            tasks.rotate_left(turn % len);
-            let again: Vec<usize> = choose(&tasks, &offer()).iter().map(|task| task.position).collect();
-            prop_assert_eq!(order, again);
-        }
-    }
-}
+mod tests;

@@ -40,6 +40,20 @@ pub fn excerpt(text: &str, max: usize) -> String {
     }
 }
 
+/// Says how long something lasts, in the two largest units that matter.
+pub fn lasting(seconds: u64) -> String {
+    let two = |count: u64, unit: &str, rest: u64, small: &str| match rest {
+        0 => format!("{count} {unit}"),
+        _ => format!("{count} {unit} {rest} {small}"),
+    };
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7199 => format!("{} min", seconds / 60),
+        7200..=172_799 => two(seconds / 3600, "h", seconds % 3600 / 60, "min"),
+        _ => two(seconds / 86_400, "days", seconds % 86_400 / 3600, "h"),
+    }
+}
+
 /// Collapses every run of white space and control characters to one blank and trims: for commit subjects.
 pub fn one_line(text: &str) -> String {
     text.split(|c: char| c.is_whitespace() || c.is_control())
@@ -94,6 +108,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn times_are_cut_to_what_matters() {
+        let said = [0, 119, 240, 7260, 86_400, 200_000].map(lasting);
+        assert_eq!(said, ["0 s", "119 s", "4 min", "2 h 1 min", "24 h", "2 days 7 h"]);
+    }
 
     #[test]
     fn what_drives_a_terminal_is_written_out() {

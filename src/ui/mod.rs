@@ -9,6 +9,7 @@ pub mod theme;
 pub mod time;
 
 use std::io::Write;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Value, json};
 
@@ -35,6 +36,8 @@ pub struct Ui {
     pub width: Option<usize>,
     /// Whether progress may be drawn.
     pub progress: bool,
+    /// Why the result could not be written.
+    unwritten: Arc<OnceLock<String>>,
 }
 
 impl Ui {
@@ -53,18 +56,41 @@ impl Ui {
             err: Theme::new(colour(ambient.stderr_is_terminal)),
             width: ambient.stdout_is_terminal.then(|| table::terminal_width(ambient)),
             progress: ambient.stderr_is_terminal && !global.quiet && !global.json,
+            unwritten: Arc::default(),
         }
     }
 
     /// Speaks plainly, before the options are known.
     pub fn plain(ambient: &Ambient, json: bool) -> Self {
-        let global = Global { folders: vec![], json, quiet: false, verbose: false, color: Color::Auto };
-        Self::new(&global, ambient)
+        Self::new(&Global::unread(json), ambient)
     }
 
-    /// Prints text of the result. A reader that went away is no error of ours.
+    /// Prints text of the result. A reader that went away is no error of ours; a full disk is, and [`Ui::conclude`]
+    /// tells.
     pub fn print(&self, text: &str) {
-        let _ = std::io::stdout().write_all(text.as_bytes());
+        self.write(text.as_bytes());
+    }
+
+    fn write(&self, bytes: &[u8]) {
+        let mut out = std::io::stdout();
+        match out.write_all(bytes).and_then(|()| out.flush()) {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                let _ = self.unwritten.set(error.to_string());
+            }
+            _ => {}
+        }
+    }
+
+    /// Says what is to be returned to the caller: a result that could not be written is a failure, whatever was done.
+    pub fn conclude(&self, exit: Exit) -> Exit {
+        match self.unwritten.get() {
+            None => exit,
+            Some(error) => {
+                let title = self.err.bad("error:");
+                let _ = writeln!(std::io::stderr(), "{title} the result could not be written: {error}");
+                if exit == Exit::Done { Exit::Failed } else { exit }
+            }
+        }
     }
 
     /// Prints bytes of the result as they are, or made harmless where a terminal reads them.
@@ -76,7 +102,7 @@ impl Ui {
                 self.print(&format!("{}{end}", escaped(line)));
             }
         } else {
-            let _ = std::io::stdout().write_all(bytes);
+            self.write(bytes);
         }
     }
 
@@ -133,9 +159,18 @@ impl Ui {
             _ => {
                 let rendered = error.render();
                 let text = if self.err.is_coloured() { rendered.ansi().to_string() } else { rendered.to_string() };
-                let _ = std::io::stderr().write_all(text.as_bytes());
+                let _ = std::io::stderr().write_all(short_help(&text).as_bytes());
                 Exit::Usage
             }
         }
+    }
+}
+
+/// Names `-h` at the end of a message, where clap names `--help`: git keeps `git dispatch --help` for itself, and looks for
+/// a manual page.
+fn short_help(text: &str) -> String {
+    match text.rsplit_once("--help") {
+        Some((before, after)) if !after.contains("--") => format!("{before}-h{after}"),
+        _ => text.to_owned(),
     }
 }

@@ -66,7 +66,10 @@ impl Progress {
             Happened::TakenOver { task, node, attempt } => {
                 format!("{} {task} from {}, as attempt {attempt}", theme.warning("took over"), escaped(node))
             }
-            Happened::Merged { task } => format!("{} {task}", theme.good("merged   ")),
+            Happened::Blocked { task, by, state } => {
+                format!("{} {task}: {by}, which it depends on, is {state}", theme.warning("blocked  "))
+            }
+            Happened::Merged { task, .. } => format!("{} {task}", theme.good("merged   ")),
             Happened::Conflicted { task, files, repair } => {
                 let files: Vec<String> =
                     files.iter().map(|file| format!("{} ({})", escaped(&file.path), escaped(&file.kind))).collect();

@@ -1,6 +1,7 @@
 //! Commands that are killed at any moment: given again, they go on, and nothing is lost or done twice.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -226,4 +227,45 @@ fn a_result_waits_for_a_hub_that_is_away() {
     assert_eq!(refs_below(&a, "refs/dispatch-local/outbox"), Vec::<String>::new());
     b.dispatch(&["collect"]).success();
     assert_eq!(file(&hub, "x.txt"), "x");
+}
+
+/// The push of a claim that was killed landed after the same command, given again, had looked: it lost against itself, and
+/// nobody made the branch.
+#[test]
+fn a_claim_that_loses_against_its_own_late_push_follows_it_up() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let (a, hub) = (sandbox.repo("a"), sandbox.hub());
+    enqueue_lines(&a, &[("X", "true")]);
+    let [first, second] = ["first", "second"].map(|name| sandbox.root().join(name));
+    let hook = format!(
+        "#!/bin/sh\n\
+         if mkdir {first}; then i=0; until [ -e {second} ] || [ $i = 3000 ]; do i=$((i+1)); sleep 0.02; done; exit 0; fi\n\
+         touch {second}; i=0; unset GIT_QUARANTINE_PATH\n\
+         until git rev-parse -q --verify refs/dispatch/claims/p/X || [ $i = 3000 ]; do i=$((i+1)); sleep 0.02; done\n",
+        first = first.display(),
+        second = second.display(),
+    );
+    let path = hub.path().join("hooks/pre-receive");
+    fs::write(&path, hook).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut killed = a.spawn(&["claim", "X"]);
+    eventually(PATIENCE, || first.exists());
+    killed.kill9();
+    killed.wait(PATIENCE);
+    let again = a.dispatch(&["claim", "X", "--json"]).success().json();
+    assert_eq!((&again["claimed"][0]["id"], &again["lost"]), (&json!("X"), &json!([])));
+    a.git(&["rev-parse", "--verify", "-q", "task/p-X-a"]);
+    assert_eq!(hub.git(&["rev-list", "--count", "refs/dispatch/claims/p/X"]), "1", "the late one");
+}
+
+/// The pin is written before the branch: killed between the two, there was a claim with no branch for ever.
+#[test]
+fn a_claim_that_was_killed_before_its_branch_is_finished_by_the_same_command() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let a = sandbox.repo("a");
+    enqueue_lines(&a, &[("X", "true")]);
+    a.dispatch(&["claim", "X"]).success();
+    a.git(&["branch", "-q", "-D", "task/p-X-a"]);
+    a.dispatch(&["claim", "X"]).success();
+    a.git(&["rev-parse", "--verify", "-q", "task/p-X-a"]);
 }

@@ -85,7 +85,7 @@ fn a_kept_folder_holds_a_sound_hub_in_which_one_can_go_on() {
         hub.git(&["ls-tree", "-r", "--name-only", "main", "api", "docs", "schemas"]),
         "api/pack.py\ndocs/greeting.txt\ndocs/packing.md\nschemas/pack.py\nschemas/tea.json"
     );
-    assert_eq!(hub.git(&["log", "--format=%an", "main"]).replace("Demo", ""), "\n".repeat(12));
+    assert_eq!(hub.git(&["log", "--format=%an", "main"]).replace("Demo", ""), "\n".repeat(15));
     let north = sandbox.repo(&format!("{folder}/north"));
     assert_eq!(north.git(&["status", "--short"]), "");
     assert_eq!(north.git(&["rev-parse", "HEAD"]), hub.git(&["rev-parse", "main"]));

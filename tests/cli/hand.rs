@@ -73,6 +73,8 @@ fn what_somebody_else_has_is_lost_and_what_cannot_start_says_why() {
     a.dispatch(&["claim", "one"]).success();
     let lost = as_json(&b, &["claim", "one"]).code(3).json();
     assert_eq!(lost, serde_json::json!({"claimed": [], "lost": ["hub/one"]}));
+    let told = b.dispatch(&["claim", "one"]).code(3).stderr;
+    assert!(told.contains("hub/one, which is running on a"), "{told}");
     let error = refused(&b, &["claim", "two"], 1, "dispatch::claim::not_claimable");
     assert!(error["message"].as_str().unwrap().contains("hub/one"), "{error}");
     refused(&b, &["finish", "one"], 1, "dispatch::finish::not_claimed");

@@ -24,3 +24,19 @@ fn each_command_that_is_listed_says_how_it_is_used() {
         assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
     }
 }
+
+/// git keeps `git dispatch --help` for itself and looks for a manual page: what we say names ways that work.
+#[test]
+fn the_ways_to_help_that_are_named_work() {
+    let sandbox = Sandbox::embedded();
+    let root = sandbox.repo(".");
+    for args in [&["lits"][..], &["list", "--foo"], &["claim", "--hold", "5"]] {
+        let told = root.dispatch(args).code(2).stderr;
+        assert!(told.ends_with("For more information, try '-h'.\n"), "{told}");
+    }
+    assert!(!root.dispatch(&["-h"]).success().stdout.contains("--help'"));
+    let more = root.git(&["dispatch", "help", "claim"]);
+    assert!(more.contains("Without TASK, whatever is next."), "{more}");
+    assert_eq!(root.dispatch(&["claim", "--help"]).success().stdout.trim_end(), more);
+    assert!(root.dispatch(&["claim", "--hold", "5"]).code(2).stderr.contains("such as 30s, 5m, 2h, 30d"));
+}

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::hubs::{enqueue, on_both, refused};
+use crate::hubs::{as_json, enqueue, on_both, refused, show};
 use crate::sandbox::{Repo, Sandbox};
 
 fn file_of(repo: &Repo) -> String {
@@ -96,6 +96,20 @@ fn a_remote_that_is_named_is_the_hub() {
     assert_eq!(sandbox.hub().git(&["for-each-ref", "refs/dispatch"]), "");
     refused(&a, &["init", "--remote", "nowhere"], 2, "dispatch::config::no_remote");
     assert_eq!(a.git(&["config", "dispatch.remote"]), "other");
+}
+
+#[test]
+fn the_project_that_was_written_is_the_one_that_is_told() {
+    on_both(|repo| {
+        let told = as_json(repo, &["init", "--project", "web"]).success().json();
+        assert_eq!((&told["project"], &told["written"]), (&"web".into(), &true.into()));
+        enqueue(repo, "one", "", "# One");
+        assert_eq!(show(repo, "one")["task"], "web/one");
+        // What is there already is not changed, and that is said.
+        let out = repo.dispatch(&["init", "--project", "other"]).success();
+        assert!(out.stderr.contains("--project has no effect"), "{out}");
+        assert_eq!(as_json(repo, &["init", "--project", "other"]).success().json()["project"], "web");
+    });
 }
 
 #[test]

@@ -108,3 +108,19 @@ fn a_running_task_is_followed_to_its_end_here_and_from_afar() {
     node.term();
     node.wait(PATIENCE).code(143);
 }
+
+#[test]
+fn output_is_still_there_when_a_task_was_reopened() {
+    each_hub(|_, a, _| {
+        enqueue_lines(a, &[("one", "echo first; exit 1")]);
+        a.dispatch(&["run"]).code(4);
+        a.dispatch(&["cancel", "one"]).success();
+        assert_eq!(a.dispatch(&["logs", "one"]).success().stdout, "first\n");
+        a.dispatch(&["retry", "one"]).success();
+        assert_eq!(a.dispatch(&["logs", "one"]).success().stdout, "first\n");
+        a.dispatch(&["run"]).code(4);
+        let second = a.dispatch(&["logs", "one", "--json"]).success().json();
+        assert_eq!(second["attempt"], 2);
+        assert_eq!(a.dispatch(&["logs", "one", "--attempt", "1"]).success().stdout, "first\n");
+    });
+}

@@ -31,6 +31,8 @@ mod checkout; // the checkout follows, or stays and says so
 mod collect; // order, conflicts, seals
 mod collect_watch; // lands what comes, for good
 mod conflicts; // what would not merge, before anything is merged
+mod notify; // who is told of what
+mod report; // what was done, and what to do next
 mod targets; // several branches, protected and rewritten ones
 mod verify; // what breaks the target is found and left out
 
@@ -57,11 +59,13 @@ mod outcomes; // two verbs at a barrier: one outcome of the two that may be
 mod repair;
 mod replace; // a newer spec; dry runs
 mod retry_cancel; // called off, tried again
+mod schedule; // assignments, and that they never win beside a claim
 mod settings; // layers, and where a value comes from
 mod show; // everything of one task; how tasks are named; titles that would drive a terminal
 mod status; // what needs a person first; colours
 mod surroundings; // odd repositories, hubs that refuse or are away
 mod wait_log; // following what happens
+mod why; // each reason for not running
 
 // What must survive.
 #[cfg(feature = "failpoints")]

@@ -15,6 +15,9 @@ fn a_changed_spec_is_refused_unless_it_is_to_replace() {
         assert!(error["help"].as_str().unwrap().contains("--replace"), "{error}");
         assert_eq!(refs(repo), before);
 
+        let would = repo.dispatch(&["enqueue", "--replace", "--dry-run", FILE]).success().stdout;
+        assert!(would.starts_with("would replace ") && would.ends_with("/one\n"), "{would}");
+        assert_eq!(refs(repo), before);
         let document = as_json(repo, &["enqueue", "--replace", FILE]).success().json();
         let replaced = show(repo, "one");
         assert_eq!(document["enqueued"][0]["spec"], replaced["spec"]);

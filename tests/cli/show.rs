@@ -76,7 +76,7 @@ fn a_task_says_what_it_waits_for() {
             let told = repo.dispatch(&["show", id]).success().stdout;
             for reason in &reasons {
                 let what = reason["what"].as_str().unwrap();
-                assert!(told.contains("waits for") && told.contains(what), "{told}");
+                assert!(told.contains("not running") && told.contains(what), "{told}");
             }
             reasons.iter().map(|reason| reason["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
         };

@@ -126,6 +126,27 @@ pub(crate) fn refused(out: &Out, code: &str, exit: i32) -> Value {
     document["error"].clone()
 }
 
+/// Puts a node's record on a hub, as a node that is up would write it but for what is given. Nobody runs anything for it.
+#[track_caller]
+pub(crate) fn plant_node(sandbox: &Sandbox, name: &str, changes: &Value) {
+    let hub = sandbox.hub();
+    let mut record = json!({
+        "v": 1, "name": name, "clone": "planted", "instance": "planted.1", "host": "planted", "slots": 1, "labels": [],
+        "executors": ["shell"], "mode": "hybrid", "version": "0", "beat_seconds": 3600.0, "state": "idle", "claims": [],
+        "beat_at": jiff::Timestamp::now().to_string(), "beat": 1,
+    });
+    for (key, value) in changes.as_object().unwrap() {
+        record[key] = value.clone();
+    }
+    let home = sandbox.root().join("home");
+    std::fs::write(home.join("node.json"), record.to_string()).unwrap();
+    let blob = hub.git(&["hash-object", "-w", shown(&home.join("node.json"))]);
+    std::fs::write(home.join("tree"), format!("100644 blob {blob}\tnode.json\n")).unwrap();
+    let tree = hub.run("sh", &[], &["-c", "git mktree < \"$HOME/tree\""]).success();
+    let commit = hub.git(&["commit-tree", tree.stdout.trim(), "-m", "a node"]);
+    hub.git(&["update-ref", &format!("refs/dispatch/nodes/{name}"), &commit]);
+}
+
 /// Says whether a process of this id lives; one that is dead and not yet buried does not.
 pub(crate) fn lives(id: &str) -> bool {
     let state = std::fs::read_to_string(format!("/proc/{}/stat", id.trim())).unwrap_or_default();

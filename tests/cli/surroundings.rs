@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use crate::hubs::{as_json, enqueue, refs, refused, show, state, work_on};
+use crate::hubs::{as_json, enqueue, on_both, refs, refused, show, state, work_on};
 use crate::sandbox::{Repo, Sandbox};
 
 /// Enqueues, runs and collects one task; returns what is in the file that it makes.
@@ -327,4 +327,63 @@ fn while_the_hub_is_away_what_is_known_is_shown_with_its_age() {
         assert!(start.elapsed() < Duration::from_secs(30), "{args:?}");
     }
     assert_eq!(refs(&a), before);
+}
+
+#[test]
+fn what_a_hub_says_when_it_refuses_is_shown_and_harmless() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let (a, hub) = (sandbox.repo("a"), sandbox.hub());
+    enqueue(&a, "one", "run: exit 0", "# One");
+    a.dispatch(&["run"]).success();
+    enqueue(&a, "two", "run: exit 0", "# Two");
+    a.spec("../specs/new.md", "run: exit 0", "# New");
+    refuse_pushes(&hub, "not on fridays \u{1b}[2J");
+    let commands: [&[&str]; 6] = [
+        &["enqueue", "../specs/new.md"],
+        &["pause"],
+        &["assign", "two", "--node", "a"],
+        &["claim", "two"],
+        &["cancel", "two"],
+        &["run"],
+    ];
+    for args in commands {
+        let error = refused(&a, args, 1, "dispatch::hub::refused");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("it says: not on fridays \\u{1b}[2J"), "{args:?}: {message}");
+    }
+    accept_pushes(&hub);
+    a.dispatch(&["pause"]).success();
+}
+
+#[test]
+fn a_branch_that_is_not_there_is_named() {
+    on_both(|repo| {
+        enqueue(repo, "one", "run: echo x > x.txt", "# One");
+        repo.dispatch(&["run"]).success();
+        for args in [&["collect", "--into", "mian"][..], &["collect", "--into", "mian", "--dry-run"]] {
+            let error = refused(repo, args, 1, "dispatch::hub::no_target");
+            assert!(error["message"].as_str().unwrap().contains("`mian` does not exist"), "{error}");
+        }
+        assert_eq!(state(repo, "one"), "completed");
+    });
+}
+
+/// A script must not take half a document for a whole one.
+#[test]
+fn a_result_that_cannot_be_written_is_a_failure() {
+    on_both(|repo| {
+        enqueue(repo, "one", "", "# One");
+        for command in ["list", "list --json", "show one", "status", "log", "explain", "-h"] {
+            let out = repo.run("sh", &[], &["-c", &format!("git-dispatch {command} > /dev/full")]).code(1);
+            assert!(out.stderr.contains("the result could not be written: "), "{command}: {out}");
+        }
+        repo.run("sh", &[], &["-c", "git-dispatch show nope --json > /dev/full"]).code(2);
+        // Nor is it one that a reader has seen enough.
+        for command in ["list", "log", "explain", "status --settings", "help"] {
+            let script = format!("{{ git-dispatch {command}; echo $? >&2; }} 2>&1 >&3 3>&- | tail -n 1");
+            let script = format!("{{ {script} >&2; }} 3>&1 | true");
+            let out = repo.run("sh", &[], &["-c", &script]).success();
+            assert_eq!(out.stderr, "0\n", "{command}");
+        }
+    });
 }

@@ -77,8 +77,8 @@ fn a_target_that_is_not_there_stops_only_its_own_tasks() {
         assert_eq!(each(&document["others"][0]["waiting"], "task"), ["p/fix"]);
         assert_eq!(states(a), ["fix completed", "plain merged"]);
         let error =
-            refused(&a.dispatch(&["collect", "--into", "nowhere", "--json"]), "dispatch::collect::no_branch", 1);
-        assert!(text(&error["help"]).contains("nowhere"), "{error}");
+            refused(&a.dispatch(&["collect", "--into", "nowhere", "--json"]), "dispatch::hub::no_target", 1);
+        assert!(text(&error["message"]).contains("nowhere"), "{error}");
     });
 }
 
@@ -91,7 +91,9 @@ fn a_protected_target_is_named_and_an_integration_branch_takes_the_work() {
     let before = refs(&hub);
     let error = refused(&a.dispatch(&["collect", "--json"]), "dispatch::collect::refused", 1);
     assert!(
-        text(&error["message"]).contains("main") && text(&error["help"]).contains("--into integration/"),
+        text(&error["message"]).contains("main")
+            && text(&error["help"]).contains("--into integration/")
+            && text(&error["message"]).contains("main is protected"),
         "{error}"
     );
     assert_eq!(refs(&hub), before, "nothing is half done");

@@ -57,6 +57,21 @@ fn what_another_clone_did_is_told_too() {
     assert_eq!(told, ["enqueued one", "running one", "failed one", "released one"]);
 }
 
+/// All within one second, more often than not: times alone do not say what came first.
+#[test]
+fn what_happened_to_a_task_is_told_in_its_order() {
+    on_both(|repo| {
+        enqueue(repo, "one", "run: exit 3", "# One");
+        repo.dispatch(&["run"]).code(4);
+        repo.dispatch(&["retry", "one"]).success();
+        repo.dispatch(&["cancel", "one"]).success();
+        repo.dispatch(&["retry", "one"]).success();
+        let expected =
+            ["enqueued one", "running one", "failed one", "released one", "cancelled one", "released one"];
+        assert_eq!(events(repo, None).0, expected);
+    });
+}
+
 #[test]
 fn a_cursor_of_another_clone_is_refused() {
     on_both(|repo| {

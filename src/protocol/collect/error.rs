@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::hub::{Hub, Place};
+use crate::hub::error::said;
+use crate::hub::{Error as HubError, Hub};
 use crate::task::text::escaped;
 
 /// A collect that merged nothing and rejected nobody, because of something that a person should mend.
@@ -57,7 +58,7 @@ pub enum CollectError {
         help: String,
     },
     /// The hub answers, and does not let the target be moved.
-    #[error("the hub refuses to move {}; nothing was merged", escaped(.target))]
+    #[error("nothing was merged, for the hub refuses to move {}{}", escaped(.target), said(.words.as_deref()))]
     #[diagnostic(
         code(dispatch::collect::refused),
         help(
@@ -67,16 +68,8 @@ pub enum CollectError {
     Refused {
         /// The branch.
         target: String,
-    },
-    /// The branch given by `--into` is not there.
-    #[error("there is no branch {} on the hub to merge into", escaped(.target))]
-    #[diagnostic(code(dispatch::collect::no_branch))]
-    NoBranch {
-        /// The branch.
-        target: String,
-        /// How to make it.
-        #[help]
-        help: String,
+        /// What the hub said.
+        words: Option<String>,
     },
 }
 
@@ -86,12 +79,12 @@ pub(super) fn output_in(log: &Path) -> String {
 }
 
 impl CollectError {
-    pub(super) fn no_branch(target: &str, hub: &Hub) -> Self {
-        let remote = match &hub.place {
-            Place::Remote(remote) => format!("git push {} {}:refs/heads/{target}", remote.name, hub.target),
-            Place::Embedded => format!("git branch {target} {}", hub.target),
+    pub(super) fn refused(target: &str, hub: &Hub) -> Self {
+        let words = match hub.refused(target) {
+            HubError::Refused { words, .. } => words,
+            _ => None,
         };
-        Self::NoBranch { target: target.to_owned(), help: format!("make it first, such as by `{remote}`") }
+        Self::Refused { target: target.to_owned(), words }
     }
 
     pub(super) fn target_broken(target: &str, how: &str, log: &Path) -> Self {

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::{Collected, Options, collect};
-use crate::git::ObjectId;
+use crate::git::{Error as GitError, ObjectId};
 use crate::hub::Error as HubError;
 use crate::hub::snapshot::{Snapshot, Standing, target_of};
 use crate::protocol::announce::{Announce, Happened};
@@ -194,6 +194,7 @@ fn may_pass(error: &Error) -> bool {
             Error::Collect(_)
                 | Error::DirtyCheckout { .. }
                 | Error::NoCommits { .. }
+                | Error::Git(GitError::NoTarget { .. })
                 | Error::Executor(_)
                 | Error::Hub(HubError::Busy { .. } | HubError::Refused { .. })
         )
