@@ -6,6 +6,7 @@ use super::{Context, Outcome, resolve};
 use crate::config::Dur;
 use crate::exit::Exit;
 use crate::hub::snapshot::Task;
+use crate::protocol::assign::take_back;
 use crate::protocol::claim::{self, Options};
 use crate::protocol::hand::claim_by_hand;
 use crate::protocol::{Error, Session, branch};
@@ -46,6 +47,10 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     // Two that claim in one clone, in its worktrees perhaps: what one is about to follow up is no leftover of a crash.
     let lock = session.state.lock_claims(session.hub.deadline).map_err(Error::from)?;
     session.sync()?;
+    // What was meant for a node that did not begin it in time is anybody's.
+    if take_back(&session, &session.snapshot()?)? {
+        session.sync()?;
+    }
     let snapshot = session.snapshot()?;
     let tasks = resolve(&session, &snapshot, &args.tasks)?;
     let hold = args.hold.unwrap_or(HOLD);

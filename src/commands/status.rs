@@ -268,6 +268,6 @@ fn settings(context: &Context, session: &Session) -> Exit {
             Cell::painted(&setting.origin.to_string(), |text| context.ui.out.faint(text)),
         ]);
     }
-    context.ui.print(&table.render(None));
+    context.ui.print(&table.render(context.ui.width));
     Exit::Done
 }

@@ -149,9 +149,14 @@ impl Ui {
             }
             _ if self.json => {
                 let text = error.render().to_string();
-                let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+                let told = text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim);
+                let message = told.collect::<Vec<_>>().join(" ");
+                let message = message.trim_start_matches("error: ");
+                let tip = text.lines().find_map(|line| line.trim_start().strip_prefix("tip: "));
+                let help =
+                    tip.map_or("see `git dispatch -h`".to_owned(), |tip| format!("{tip}; see `git dispatch -h`"));
                 self.document(&json!({"error": {
-                    "code": "dispatch::usage::wrong", "message": message, "help": "see `git dispatch -h`",
+                    "code": "dispatch::usage::wrong", "message": message, "help": help,
                     "file": null, "line": null, "column": null,
                 }}));
                 exit::of_error(Some("dispatch::usage::wrong"))

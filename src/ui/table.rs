@@ -6,7 +6,13 @@ use crate::task::text::escaped;
 /// Where the last column is cut when the terminal does not say how wide it is.
 const DEFAULT_WIDTH: usize = 100;
 
-/// A table; the last column takes what is left.
+/// Blanks between two columns.
+const GAP: usize = 2;
+
+/// No column is made narrower than this.
+const NARROWEST: usize = 8;
+
+/// A table.
 #[derive(Debug, Default)]
 pub struct Table {
     rows: Vec<Vec<Cell>>,
@@ -44,34 +50,25 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// Lays the table out, each row cut to `width` where there is one.
+    /// Lays the table out; where there is a `width`, the widest columns give way until each row fits. The first does not:
+    /// it names what the row is about.
     pub fn render(&self, width: Option<usize>) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..columns)
-            .map(|at| {
-                self.rows
-                    .iter()
-                    .filter_map(|row| row.get(at))
-                    .map(|cell| columns_of(&cell.plain))
-                    .max()
-                    .unwrap_or(0)
-            })
-            .collect();
+        let widest = |at: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(at));
+            cells.map(|cell| columns_of(&cell.plain)).max().unwrap_or(0)
+        };
+        let mut widths: Vec<usize> = (0..columns).map(widest).collect();
+        if let Some(width) = width {
+            give_way(&mut widths, width);
+        }
         let mut text = String::new();
         for row in &self.rows {
             let mut line = String::new();
-            let mut used = 0;
-            for (at, cell) in row.iter().enumerate() {
-                let is_last = at + 1 == row.len();
-                let room = width.map_or(usize::MAX, |width| width.saturating_sub(used).max(8));
-                if is_last {
-                    line.push_str(&cut(cell, room));
-                } else {
-                    let pad = widths[at].saturating_sub(columns_of(&cell.plain)) + 2;
-                    line.push_str(&cell.painted);
-                    line.push_str(&" ".repeat(pad));
-                    used += widths[at] + 2;
-                }
+            for (cell, room) in row.iter().zip(&widths) {
+                let (shown, used) = cut(cell, *room);
+                line.push_str(&shown);
+                line.push_str(&" ".repeat(room - used + GAP));
             }
             text.push_str(line.trim_end());
             text.push('\n');
@@ -80,9 +77,22 @@ impl Table {
     }
 }
 
-fn cut(cell: &Cell, room: usize) -> String {
-    if columns_of(&cell.plain) <= room {
-        return cell.painted.clone();
+/// Makes the widest columns but the first narrower, by as little as is needed.
+fn give_way(widths: &mut [usize], width: usize) {
+    let gaps = GAP * widths.len().saturating_sub(1);
+    while widths.iter().sum::<usize>() + gaps > width {
+        match widths.iter_mut().skip(1).max() {
+            Some(widest) if *widest > NARROWEST => *widest -= 1,
+            _ => return,
+        }
+    }
+}
+
+/// Cuts a cell to its room; returns it with the columns that it takes.
+fn cut(cell: &Cell, room: usize) -> (String, usize) {
+    let whole = columns_of(&cell.plain);
+    if whole <= room {
+        return (cell.painted.clone(), whole);
     }
     let mut kept = String::new();
     let mut used = 0;
@@ -95,7 +105,7 @@ fn cut(cell: &Cell, room: usize) -> String {
         kept.push(character);
     }
     kept.push('…');
-    kept
+    (kept, used + 1)
 }
 
 /// How many columns a text takes on a terminal: ideographs and emoji take two.
@@ -125,6 +135,17 @@ mod tests {
         table.push(vec![Cell::text("abcdef"), Cell::text("x")]);
         assert_eq!(table.render(Some(20)), "任务    a long titl…\nabcdef  x\n");
         assert_eq!(table.render(None), "任务    a long title that goes on\nabcdef  x\n");
+    }
+
+    #[test]
+    fn the_widest_columns_give_way_and_never_the_first() {
+        let mut table = Table::default();
+        table.push(["a-name-of-its-own", "failed", "`git dispatch retry`", "Title"].map(Cell::text).to_vec());
+        table.push(["b", "failed", "任务任务任务", "A title that goes on"].map(Cell::text).to_vec());
+        let expected =
+            "a-name-of-its-own  failed  `git dis…  Title\nb                  failed  任务任务…  A title…\n";
+        assert_eq!(table.render(Some(46)), expected);
+        assert!(table.render(Some(1)).contains("a-name-of-its-own  failed  `git di…  Title\n"));
     }
 
     #[test]

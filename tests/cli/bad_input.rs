@@ -367,6 +367,8 @@ fn command_lines_that_are_wrong() {
         let error = as_json(&place.repo, args).code(2).json()["error"].clone();
         assert_eq!(error["code"], "dispatch::usage::wrong");
         assert!(error["help"].as_str().is_some_and(|help| !help.is_empty()));
+        let told = format!("{} {}", error["message"], error["help"]);
+        assert!(told.contains(meant), "in the document too: {told}");
     };
     near(&["lst"], "'list'");
     near(&["list", "--stat", "pending"], "'--state'");

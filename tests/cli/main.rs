@@ -31,6 +31,7 @@ mod checkout; // the checkout follows, or stays and says so
 mod collect; // order, conflicts, seals
 mod collect_watch; // lands what comes, for good
 mod conflicts; // what would not merge, before anything is merged
+mod foundations; // work on work that has not landed, and may never
 mod notify; // who is told of what
 mod report; // what was done, and what to do next
 mod targets; // several branches, protected and rewritten ones
@@ -51,6 +52,7 @@ mod formats; // yesterday's state loads for ever
 // A person's day.
 mod bad_input; // what is refused: names, specs, configuration, surroundings
 mod explain; // every code has a way out
+mod forecast; // what is ahead: when the queue is empty, the longest chain
 mod hand; // claim, finish, release; fenced off with the work kept
 mod help; // `-h` of each command
 mod hubs; // not tests: what they share, so that each holds on both kinds of hub

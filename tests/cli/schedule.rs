@@ -177,6 +177,14 @@ fn what_is_not_begun_in_time_returns_and_is_not_given_to_the_same_node_again() {
     fleet.until("b", "completed");
     assert_eq!(fleet.phases("b"), ["assigned", "released", "running", "completed"]);
     drop((other, pulling));
+
+    // So does a person.
+    enqueue(&boss, &[("c", run("", "c"))]);
+    boss.dispatch(&["pause", "--all"]).success();
+    plant_node(&fleet.sandbox, "n1", &json!({}));
+    boss.dispatch(&["assign", "c", "--node", "n1"]).success();
+    eventually(PATIENCE, || boss.dispatch(&["claim", "c"]).code == 0);
+    assert_eq!(fleet.phases("c"), ["assigned", "released", "running"]);
 }
 
 #[test]
