@@ -82,7 +82,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     // Known before anything is merged, rather than after.
     let report = args.report.as_ref().map(|path| ReportFile::open(context, path)).transpose()?;
     let collected = match args.watch {
-        true => stay(context, &session, &options, &progress)?,
+        true => stay(context, &session, &options, report.as_ref(), &progress)?,
         false => collect::collect(&session, &options, &progress)?,
     };
     drop(progress);
@@ -122,6 +122,7 @@ fn stay(
     context: &Context,
     session: &Session,
     options: &Options,
+    report: Option<&ReportFile>,
     announce: &dyn Announce,
 ) -> Result<Vec<Collected>> {
     let (sender, receiver) = channel();
@@ -132,7 +133,8 @@ fn stay(
     let _hints = Hints::watch(session, move || {
         let _ = sender.send(Message::Hint);
     });
-    watch::watch(session, options, &receiver, announce)
+    let so_far = |collected: &[Collected]| report.map_or(Ok(()), |file| file.write(session, collected, false));
+    watch::watch(session, options, &receiver, announce, &so_far)
 }
 
 /// The first target's document; those of others stand in it.

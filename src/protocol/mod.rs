@@ -16,6 +16,7 @@ pub mod error;
 pub mod finish;
 pub mod follow;
 pub mod forecast;
+pub mod gc;
 pub mod hand;
 pub mod logs;
 pub mod nodes;

@@ -178,7 +178,7 @@ fn delete_refs(
 }
 
 /// Says whether a task branch of the embedded hub is checked out somewhere: then it is its user's.
-fn is_in_use(session: &Session, branch: &str) -> Result<bool> {
+pub(super) fn is_in_use(session: &Session, branch: &str) -> Result<bool> {
     Ok(session.hub.is_embedded() && session.hub.repo.checkout_of(&Layout::branch_ref(branch))?.is_some())
 }
 

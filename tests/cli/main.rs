@@ -32,6 +32,7 @@ mod collect; // order, conflicts, seals
 mod collect_watch; // lands what comes, for good
 mod conflicts; // what would not merge, before anything is merged
 mod foundations; // work on work that has not landed, and may never
+mod gc; // what is past its time
 mod notify; // who is told of what
 mod report; // what was done, and what to do next
 mod targets; // several branches, protected and rewritten ones
