@@ -21,6 +21,7 @@ use crate::hub::snapshot::target_of;
 use crate::protocol::Session;
 use crate::protocol::claim::Won;
 use crate::protocol::finish::Ending;
+use crate::protocol::repair::{self, Mends};
 use crate::task::Reason;
 use crate::task::spec::{self, Defaults};
 
@@ -113,10 +114,20 @@ impl<'a> Attempt<'a> {
         let plan = Plan::new(&self.slot, settings, repo, self.won.base.commit)?;
         self.keep.extend(plan.keeps());
         self.slot.prepare(repo, &self.setup())?;
+        if let Some(mends) = Mends::of(&self.won.spec.record) {
+            let work =
+                mends.work(repo).ok_or_else(|| ExecutorError::Spawn(format!("no work of {} here", mends.task)))?;
+            self.slot.begin_merge(&self.setup(), work)?;
+        }
         let started_at = session.ambient.now();
         let done = self.work(&mut record, settings, &plan, cancel).and_then(|worked| Ok((worked, self.harvest()?)));
         match done {
-            Ok((worked, harvest)) => Ok(self.judge(started_at, worked, harvest)),
+            Ok((worked, harvest)) => {
+                let lacks =
+                    repair::lacks(self.session, &self.won.spec.record, self.won.base.commit, harvest.result);
+                let lacks = lacks.unwrap_or_else(|error| Some(error.to_string()));
+                Ok(self.judge(started_at, worked, harvest, lacks))
+            }
             Err(error) if record.begun => Err(self.keep_slot(&error)),
             Err(error) => Err(error),
         }
@@ -196,8 +207,12 @@ impl<'a> Attempt<'a> {
         work::run(&job, record)
     }
 
-    fn judge(&self, started_at: Timestamp, worked: Worked, harvest: Harvest) -> Outcome {
+    /// `lacks`: what a repair's result lacks.
+    fn judge(&self, started_at: Timestamp, worked: Worked, harvest: Harvest, lacks: Option<String>) -> Outcome {
         let kept = (harvest.result != self.won.base.commit && harvest.descends).then_some(harvest.result);
+        // What ended well is a result only where it can be one.
+        let flaw = if harvest.descends { lacks } else { Some(NO_DESCENT.to_owned()) };
+        let reason_of = |flaw: &Option<String>| flaw.is_some().then_some(Reason::Exit);
         let (reason, error, exit_code) = match &worked.end {
             End::NotStarted(why) => (Some(Reason::Spawn), Some(why.clone()), None),
             End::Vanished(why) => (Some(Reason::Lost), Some(why.clone()), None),
@@ -205,8 +220,7 @@ impl<'a> Attempt<'a> {
                 let why = said.error.clone().unwrap_or_else(|| "it said that it failed".to_owned());
                 (Some(Reason::Exit), Some(why), None)
             }
-            End::Said(_) if !harvest.descends => (Some(Reason::Exit), Some(NO_DESCENT.to_owned()), None),
-            End::Said(_) => (None, None, None),
+            End::Said(_) => (reason_of(&flaw), flaw, None),
             End::Ended(Ended::Cancelled) => {
                 return Outcome::GivenBack { reason: Reason::Drained, work: kept, rest: None };
             }
@@ -217,8 +231,7 @@ impl<'a> Attempt<'a> {
                 (Some(Reason::Stall), Some("it was silent longer than it may".to_owned()), None)
             }
             End::Ended(Ended::Exited(status)) => match status.code() {
-                Some(0) if !harvest.descends => (Some(Reason::Exit), Some(NO_DESCENT.to_owned()), Some(0)),
-                Some(0) => (None, None, Some(0)),
+                Some(0) => (reason_of(&flaw), flaw, Some(0)),
                 Some(DEFERRED) => {
                     let rest = Some((self.executor(), self.rest(worked.output.as_ref())));
                     return Outcome::GivenBack { reason: Reason::Quota, work: kept, rest };
