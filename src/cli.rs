@@ -127,6 +127,8 @@ pub enum Command {
     Collect(commands::collect::Args),
     #[command(about = "Merging: see which finished tasks would conflict, before anything is merged")]
     Conflicts(commands::conflicts::Args),
+    #[command(about = "Merging: remove what is past its time")]
+    Gc(commands::gc::Args),
     #[command(about = "Looking: see the events of all tasks")]
     Log(commands::log::Args),
     #[command(about = "Looking: what an error code means, and what to do")]
@@ -200,6 +202,7 @@ fn carry_out(context: &Context, command: Command) -> commands::Outcome {
         Command::Reap(args) => commands::reap::run(context, &args),
         Command::Outbox(args) => commands::outbox::run(context, &args),
         Command::Collect(args) => commands::collect::run(context, &args),
+        Command::Gc(args) => commands::gc::run(context, &args),
         Command::Conflicts(args) => commands::conflicts::run(context, &args),
         Command::Log(args) => commands::log::run(context, &args),
         Command::Explain(args) => commands::explain::run(context, &args),

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod enqueue;
 pub mod explain;
 pub mod finish;
+pub mod gc;
 pub mod init;
 pub mod list;
 pub mod log;

@@ -4,6 +4,7 @@
 //! did to configuration, hooks, branches or locks outlives its task, nor runs in a git command of ours.
 
 pub mod harvest;
+mod merge;
 pub mod record;
 
 use std::fs;
@@ -19,6 +20,9 @@ pub use record::SlotRecord;
 
 /// How long orphaned executors get after SIGTERM.
 const ORPHAN_GRACE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// What the names of slots begin with that a collect verifies in; each is locked by its name.
+pub const SCRATCH: &str = "verify-";
 
 /// A slot's folder: the clone, what the task is given, and its output, side by side.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -201,6 +205,12 @@ pub fn set_aside(folder: &Path) -> Result<PathBuf> {
         Some(aside) => fs::rename(folder, &aside).map(|()| aside).map_err(|error| Error::slot(folder, error)),
         None => Ok(folder.to_owned()),
     }
+}
+
+/// Removes a slot's folder with all that is in it, also what its executor made unwritable.
+pub fn remove_folder(folder: &Path) -> Result<()> {
+    make_writable(folder);
+    remove_all(folder)
 }
 
 /// Gives back the right to remove what is in a folder; links are not followed.

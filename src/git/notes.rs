@@ -75,6 +75,20 @@ impl Repo {
         }
         Ok(editor.write().map_err(failed)?.detach())
     }
+
+    /// Writes a tree of the notes of `tip` without those on `objects`; `None` where no other is left.
+    pub fn notes_without(&self, tip: ObjectId, objects: &[ObjectId]) -> Result<Option<ObjectId>> {
+        let failed = |error: gix::Error| Error::storage("cannot write notes", &error);
+        let tree = self.gix.find_object(tip).map_err(failed)?.peel_to_tree().map_err(failed)?.id;
+        let mut editor = self.gix.edit_tree(tree).map_err(failed)?;
+        for object in objects {
+            for path in note_paths(&object.to_string()) {
+                editor.remove(path.as_str()).map_err(failed)?;
+            }
+        }
+        let tree = editor.write().map_err(failed)?.detach();
+        Ok((tree != ObjectId::empty_tree(self.gix.object_hash())).then_some(tree))
+    }
 }
 
 /// The paths at which a note may stand: one level of fan-out first, since that is what we write.

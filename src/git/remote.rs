@@ -110,16 +110,38 @@ impl Repo {
         names: &[String],
         deadline: Duration,
     ) -> Result<Vec<(String, ObjectId)>> {
+        let mut found = self.ls_remote_matching(remote, names.iter().cloned(), deadline)?;
+        // A pattern matches the ends of names: `refs/heads/main` also `refs/x/refs/heads/main`.
+        found.retain(|(name, _)| names.contains(name));
+        Ok(found)
+    }
+
+    /// Lists the refs of a remote whose names begin with one of the prefixes.
+    pub fn ls_remote_below(
+        &self,
+        remote: &Remote,
+        prefixes: &[String],
+        deadline: Duration,
+    ) -> Result<Vec<(String, ObjectId)>> {
+        let patterns = prefixes.iter().map(|prefix| format!("{prefix}*"));
+        let mut found = self.ls_remote_matching(remote, patterns, deadline)?;
+        found.retain(|(name, _)| prefixes.iter().any(|prefix| name.starts_with(prefix.as_str())));
+        Ok(found)
+    }
+
+    fn ls_remote_matching(
+        &self,
+        remote: &Remote,
+        patterns: impl Iterator<Item = String>,
+        deadline: Duration,
+    ) -> Result<Vec<(String, ObjectId)>> {
         let mut args = vec!["ls-remote".to_owned(), "--quiet".to_owned(), "--".to_owned(), remote.url.clone()];
-        args.extend(names.iter().cloned());
+        args.extend(patterns);
         let output = self.git().with_deadline(deadline).run(&args, None)?;
         if !output.is_success() {
             return Err(Error::Unreachable { remote: remote.name.clone(), detail: output.stderr });
         }
-        let mut found = porcelain::ref_lines(&output.stdout);
-        // A pattern matches the ends of names: `refs/heads/main` also `refs/x/refs/heads/main`.
-        found.retain(|(name, _)| names.contains(name));
-        Ok(found)
+        Ok(porcelain::ref_lines(&output.stdout))
     }
 
     /// Returns the branch that the remote's HEAD points to, if it says.

@@ -33,6 +33,11 @@ impl Histories {
         Ok(histories)
     }
 
+    /// Returns the lines that anybody wrote about a task, believed or not.
+    pub fn lines(&self, task: &Task) -> impl Iterator<Item = &Event> {
+        task.specs.iter().flat_map(|spec| self.lines.get(spec).into_iter().flatten())
+    }
+
     /// Tells a task's events, oldest attempt first, each once.
     pub fn of(&self, hub: &Hub, task: &Task) -> Vec<Event> {
         let chain = whole_chain(hub, task);

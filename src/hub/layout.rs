@@ -11,6 +11,23 @@ pub struct Layout {
     branch_prefix: String,
 }
 
+/// What a local ref keeps from being pruned in this clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pin {
+    /// The base of the task that the slot of this number works on.
+    SlotBase(usize),
+    /// The result of the claim of this id.
+    Result(String),
+    /// What the outbox record of the claim of this id is to publish.
+    Outbox(String),
+    /// The claim by hand of this task.
+    ByHand(TaskName),
+    /// Work of the user's.
+    Kept,
+    /// Something that looks after itself.
+    Other,
+}
+
 /// The prefix of local refs that nobody else ever sees.
 const LOCAL: &str = "refs/dispatch-local/";
 
@@ -73,9 +90,20 @@ impl Layout {
         format!("{}{name}", self.nodes())
     }
 
+    /// What the names of all kept attempts begin with.
+    pub fn attempts(&self) -> String {
+        format!("{}attempts/", self.prefix)
+    }
+
+    /// Reads the task back from the name of a kept attempt.
+    pub fn task_of_attempt(&self, name: &str) -> Option<TaskName> {
+        let (task, _) = name.strip_prefix(&self.attempts())?.rsplit_once('/')?;
+        TaskName::parse(task).ok()
+    }
+
     /// Work of an attempt that was fenced off or went stale.
     pub fn attempt(&self, task: &TaskName, attempt: u32, node: &str) -> String {
-        format!("{}attempts/{task}/{attempt}-{node}", self.prefix)
+        format!("{}{task}/{attempt}-{node}", self.attempts())
     }
 
     /// The seals.
@@ -105,7 +133,17 @@ impl Layout {
 
     /// The output notes of one node.
     pub fn logs(&self, node: &Name) -> String {
-        format!("{}-logs/{node}", self.notes())
+        format!("{}{node}", self.all_logs())
+    }
+
+    /// What the output notes of all nodes begin with.
+    pub fn all_logs(&self) -> String {
+        format!("{}-logs/", self.notes())
+    }
+
+    /// What the full names of all task branches begin with.
+    pub fn task_branches(&self) -> String {
+        Self::branch_ref(&self.branch_prefix)
     }
 
     fn notes(&self) -> String {
@@ -164,6 +202,21 @@ impl Layout {
     /// Where a target branch of the hub is mirrored.
     pub fn mirrored_branch(branch: &str) -> String {
         format!("{LOCAL}target/{branch}")
+    }
+
+    /// Says what a local ref pins.
+    pub fn pin(name: &str) -> Pin {
+        let Some((kind, rest)) = name.strip_prefix(LOCAL).and_then(|rest| rest.split_once('/')) else {
+            return Pin::Other;
+        };
+        match kind {
+            "slots" => rest.parse().map_or(Pin::Other, Pin::SlotBase),
+            "results" => Pin::Result(rest.to_owned()),
+            "outbox" => Pin::Outbox(rest.strip_suffix("-log").unwrap_or(rest).to_owned()),
+            "hand" => TaskName::parse(rest).map_or(Pin::Other, Pin::ByHand),
+            "kept" => Pin::Kept,
+            _ => Pin::Other,
+        }
     }
 
     /// Pins the base of the task that a slot works on.
@@ -235,6 +288,18 @@ mod tests {
         let layout = Layout::new("refs/heads/dispatch/", "task/");
         assert_eq!(layout.sealed(), "refs/heads/dispatch/notes-sealed");
         assert_eq!(layout.mirrored(), ["refs/heads/dispatch/*"]);
+    }
+
+    #[test]
+    fn pins_and_attempts_read_back() {
+        let layout = Layout::default();
+        assert_eq!(layout.task_of_attempt(&layout.attempt(&task(), 2, "gcp-1")), Some(task()));
+        assert_eq!(Layout::pin(&Layout::slot_base(3)), Pin::SlotBase(3));
+        assert_eq!(Layout::pin(&Layout::result("ab")), Pin::Result("ab".into()));
+        assert_eq!(Layout::pin(&format!("{}-log", Layout::outbox("ab"))), Pin::Outbox("ab".into()));
+        assert_eq!(Layout::pin(&Layout::by_hand(&task())), Pin::ByHand(task()));
+        assert_eq!(Layout::pin(&Layout::kept("ab")), Pin::Kept);
+        assert_eq!(Layout::pin(&Layout::mirrored_branch("main")), Pin::Other);
     }
 
     #[test]

@@ -183,6 +183,20 @@ impl Hub {
         }
     }
 
+    /// Lists what stands on the hub itself below the prefixes.
+    pub fn list(&self, prefixes: &[String]) -> Result<Vec<(String, ObjectId)>> {
+        match &self.place {
+            Place::Remote(remote) => Ok(self.repo.ls_remote_below(remote, prefixes, self.deadline)?),
+            Place::Embedded => {
+                let mut found = Vec::new();
+                for prefix in prefixes {
+                    found.extend(self.repo.refs_with_prefix(prefix)?);
+                }
+                Ok(found)
+            }
+        }
+    }
+
     /// Brings shared refs that are not mirrored here, under their arrival names, and returns what they hold.
     pub fn fetch_unmirrored(&self, names: &[String]) -> Result<HashMap<String, ObjectId>> {
         if let Place::Remote(remote) = &self.place {

@@ -15,6 +15,7 @@ use crate::task::spec::{self, Defaults};
 use crate::task::{Hold, Name, Phase, Reason, State, TaskName, transition};
 
 use super::nodes::is_late;
+use super::repair::{Use, usefulness};
 use super::session::Session;
 
 /// Describes what a node offers, and what of the fleet the choice depends on.
@@ -131,6 +132,7 @@ pub fn unread(session: &Session, snapshot: &Snapshot, task: &Task) -> Candidate 
         labels: record.labels.clone(),
         executor,
         lacks_run: false,
+        moot: usefulness(snapshot, record) != Use::Wanted,
         mode: record.mode,
         rests: rests(session, task),
         depends_on: record

@@ -37,6 +37,8 @@ pub struct Candidate {
     pub lacks_run: bool,
     /// Who may run it.
     pub mode: Mode,
+    /// Whether it is a repair of what is not, or no longer, to be mended.
+    pub moot: bool,
     /// How long it still rests after a bad attempt, in seconds; 0: not at all.
     pub rests: u64,
     /// Its dependencies, and where each stands; `None` for one that is not on the queue.
@@ -84,6 +86,8 @@ pub enum Obstacle {
     Executor(String),
     /// The executor would run the spec's `run` line, and there is none.
     NothingToRun,
+    /// It is a repair, and what it mends has gone on without it.
+    Moot,
     /// The task, or the node, goes by assignment only.
     OnlyAssigned,
     /// It rests after a bad attempt, for so many seconds more.
@@ -109,6 +113,7 @@ impl std::fmt::Display for Obstacle {
             Self::Label(label) => write!(f, "needs label {}", super::text::escaped(label)),
             Self::Executor(name) => write!(f, "needs executor {}", super::text::escaped(name)),
             Self::NothingToRun => write!(f, "has no `run` for the shell executor"),
+            Self::Moot => write!(f, "mends a conflict that is not recorded, or no longer stands"),
             Self::OnlyAssigned => write!(f, "runs only by assignment"),
             Self::Scope { glob, by } => write!(f, "waits: {} is being changed by {by}", super::text::escaped(glob)),
             Self::Rests(seconds) => write!(f, "rests for {seconds} s more after its last attempt"),
@@ -127,6 +132,9 @@ pub fn obstacle(task: &Candidate, offer: &Offer) -> Option<Obstacle> {
         (State::Assigned, Some(node)) if node == offer.node.as_str() => {}
         (State::Assigned, Some(node)) => return Some(Obstacle::AssignedTo(node.clone())),
         (state, _) => return Some(Obstacle::State(state)),
+    }
+    if task.moot {
+        return Some(Obstacle::Moot);
     }
     let undone = task.depends_on.iter().find(|(_, state)| !matches!(state, Some(State::Completed | State::Merged)));
     if let Some((dependency, state)) = undone {

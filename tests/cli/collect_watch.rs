@@ -25,13 +25,17 @@ fn until_said(running: &Running, what: &str, times: usize) {
 #[test]
 fn it_lands_what_comes_and_leaves_at_a_signal() {
     let fleet = fleet();
-    let mut watch = fleet.clone("boss").spawn(&["collect", "--watch", "--json"]);
+    let report = fleet.home("report.md");
+    let mut watch = fleet.clone("boss").spawn(&["collect", "--watch", "--json", "--report", shown(&report)]);
     let n1 = fleet.clone("n1");
     for id in ["a", "b"] {
         fleet.enqueue(&[(id, &format!("echo {id} > {id}.txt"))]);
         n1.dispatch(&["run"]).success();
         until_merged(&fleet, &[id]);
+        // Written after each collect, of all together.
+        eventually(PATIENCE, || fs::read_to_string(&report).unwrap().contains(&format!("| `p/{id}` |")));
     }
+    assert!(fs::read_to_string(&report).unwrap().contains("2 merged, 0 conflicting"));
     watch.term();
     let out = watch.wait(PATIENCE).code(143);
     let document = out.json();

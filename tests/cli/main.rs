@@ -32,6 +32,7 @@ mod collect; // order, conflicts, seals
 mod collect_watch; // lands what comes, for good
 mod conflicts; // what would not merge, before anything is merged
 mod foundations; // work on work that has not landed, and may never
+mod gc; // what is past its time
 mod notify; // who is told of what
 mod report; // what was done, and what to do next
 mod targets; // several branches, protected and rewritten ones
@@ -58,6 +59,7 @@ mod help; // `-h` of each command
 mod hubs; // not tests: what they share, so that each holds on both kinds of hub
 mod init; // the annotated file, the node's name, what `git log` shows
 mod outcomes; // two verbs at a barrier: one outcome of the two that may be
+mod repair;
 mod replace; // a newer spec; dry runs
 mod retry_cancel; // called off, tried again
 mod schedule; // assignments, and that they never win beside a claim

@@ -59,7 +59,8 @@ impl SlotRecord {
         Self::read(slot.root())
     }
 
-    fn read(folder: &Path) -> Option<Self> {
+    /// Reads what a slot's folder says, also one that was moved aside.
+    pub fn read(folder: &Path) -> Option<Self> {
         serde_json::from_slice(&std::fs::read(folder.join(FILE)).ok()?).ok()
     }
 

@@ -249,7 +249,7 @@ fn open_scratch(session: &Session) -> Result<(Slot, CloneLock)> {
     let work_dir = session.work_dir();
     let mut number = 0;
     loop {
-        let name = format!("verify-{number}");
+        let name = format!("{}{number}", slot::SCRATCH);
         if let Some(lock) = session.state.try_lock_of(&name)? {
             let slot = Slot::named(&work_dir, &name);
             if let Some(record) = SlotRecord::of(&slot) {

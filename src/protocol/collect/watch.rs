@@ -28,12 +28,14 @@ pub enum Message {
 /// What there was to collect at a look: the claims that matter, and where the targets stand.
 type Seen = (BTreeMap<TaskName, ObjectId>, BTreeMap<String, Option<ObjectId>>);
 
-/// Collects whenever something is finished, until a [`Message::Stop`]; returns what all collects together did, by target.
+/// Collects whenever something is finished, until a [`Message::Stop`]; returns what all collects together did, by target,
+/// and tells `so_far` of it after each.
 pub fn watch(
     session: &Session,
     options: &Options,
     messages: &Receiver<Message>,
     announce: &dyn Announce,
+    so_far: &dyn Fn(&[Collected]) -> Result<()>,
 ) -> Result<Vec<Collected>> {
     let settings = session.config.node_settings(session.node.as_str());
     let mut watch = Watch {
@@ -50,6 +52,9 @@ pub fn watch(
     loop {
         let looked = Instant::now();
         let worked = watch.look()?;
+        if worked {
+            so_far(&watch.all)?;
+        }
         watch.pause = match worked {
             true => watch.poll,
             false => watch.pause.mul_f64(1.5).min(watch.poll_max),
