@@ -159,7 +159,7 @@ pub fn obstacle(task: &Candidate, offer: &Offer) -> Option<Obstacle> {
 /// Chooses the tasks that may start on the node, best first: by priority, one step more urgent for each `age_step` of
 /// waiting, without an end, so that nothing starves; then what has most work waiting behind it; among equals by the
 /// node's rank in rendezvous hashing, so that a fleet waking up at once does not race for one task; then by place in the
-/// queue. Of tasks whose scopes overlap only the first is chosen. A task that has waited for an `age_step` and whose
+/// queue, and what is another's from its end, where that one comes last. Of tasks whose scopes overlap only the first is chosen. A task that has waited for an `age_step` and whose
 /// scope is being changed keeps that scope free: nothing behind it that would touch the same begins before it, or those
 /// with small scopes could keep one with a large scope waiting for ever.
 pub fn choose<'a>(tasks: impl IntoIterator<Item = &'a Candidate>, offer: &Offer) -> Vec<&'a Candidate> {
@@ -173,7 +173,9 @@ pub fn choose<'a>(tasks: impl IntoIterator<Item = &'a Candidate>, offer: &Offer)
         })
         .collect();
     able.sort_by_cached_key(|(task, _)| {
-        (urgency(task, offer.age_step), std::cmp::Reverse(task.path), spread.rank(task), task.position)
+        let rank = spread.rank(task);
+        let place = if rank == 0 { task.position } else { usize::MAX - task.position };
+        (urgency(task, offer.age_step), std::cmp::Reverse(task.path), rank, place)
     });
     let mut taken = Scopes::default();
     able.retain(|(task, may_start)| {
