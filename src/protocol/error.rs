@@ -395,35 +395,6 @@ pub enum Error {
         /// The attempt that was asked for.
         attempt: Option<u32>,
     },
-    /// Somebody wants to join a task that nobody works on.
-    #[error("{task} is not running")]
-    #[diagnostic(code(dispatch::attach::not_running), help("`git dispatch status` shows what runs"))]
-    NotRunning {
-        /// The task.
-        task: TaskName,
-    },
-    /// Somebody wants to join a task that another clone works on.
-    #[error("{task} runs on node {node}, not in this clone")]
-    #[diagnostic(
-        code(dispatch::attach::elsewhere),
-        help("join it on that machine, in that clone; `git dispatch logs -f` follows it from here")
-    )]
-    RunsElsewhere {
-        /// The task.
-        task: TaskName,
-        /// The node.
-        node: String,
-    },
-    /// Somebody wants to join a task that is not worked on in a session.
-    #[error("{task} is not worked on in a tmux session")]
-    #[diagnostic(
-        code(dispatch::attach::no_session),
-        help("only executors of kind \"tmux\" can be joined; `git dispatch logs -f` follows any")
-    )]
-    NoSession {
-        /// The task.
-        task: TaskName,
-    },
     /// A slot or an executor failed.
     #[error(transparent)]
     #[diagnostic(transparent)]
