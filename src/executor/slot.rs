@@ -6,6 +6,7 @@
 pub mod harvest;
 mod merge;
 pub mod record;
+mod trash;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -90,12 +91,17 @@ impl Slot {
     /// Brings the clone to the base of a new task: files that differ are rewritten, what the last task left is gone.
     pub fn prepare(&self, repo: &Repo, setup: &Setup<'_>) -> Result<()> {
         let clone = self.clone_dir();
+        trash::empty(&self.root);
+        if !is_folder(&clone) {
+            // A link that an executor put there may lead into somebody's repository: nothing is done through it.
+            remove_all(&clone)?;
+        }
         fs::create_dir_all(&clone).map_err(|error| Error::slot(&clone, error))?;
         for folder in [self.task_dir(), self.log_dir()] {
             remove_all(&folder)?;
             fs::create_dir_all(&folder).map_err(|error| Error::slot(&folder, error))?;
         }
-        if let Some(index) = self.take_index() {
+        if let Some(index) = self.take_index()? {
             self.make_git_dir(repo, setup, Some(&index))?;
             // An index that the last executor broke, or made to look away: without it every file is written.
             if self.index_sees_all() && self.check_out(setup).is_ok() {
@@ -108,7 +114,7 @@ impl Slot {
         }
         // Something there cannot be removed, such as folders without write permission: then all of it goes.
         make_writable(&clone);
-        remove_all(&clone)?;
+        trash::put(&self.root, &clone)?;
         self.make_git_dir(repo, setup, None)?;
         self.check_out(setup)
     }
@@ -124,6 +130,9 @@ impl Slot {
     fn check_out(&self, setup: &Setup<'_>) -> Result<()> {
         let base = setup.base.to_string();
         self.git().check(&["reset", "--quiet", "--hard", &base])?;
+        if setup.keep_ignored.is_empty() {
+            return self.sweep();
+        }
         // Twice `-f`: nested repositories that the last executor made go too.
         let mut args = vec!["clean".to_owned(), "-ffdxq".to_owned()];
         for glob in setup.keep_ignored {
@@ -133,17 +142,31 @@ impl Slot {
         Ok(())
     }
 
-    /// Takes the index out of the old git folder: it knows which files need not be written again.
-    fn take_index(&self) -> Option<Vec<u8>> {
-        let index = self.clone_dir().join(".git/index");
-        let is_file = fs::symlink_metadata(&index).is_ok_and(|meta| meta.is_file());
-        is_file.then(|| fs::read(&index).ok()).flatten()
+    /// Removes whatever is not of the base, big folders at once.
+    fn sweep(&self) -> Result<()> {
+        use std::os::unix::ffi::OsStrExt as _;
+        let listed = self.git().check(&["ls-files", "--others", "--directory", "-z"])?;
+        for path in listed.stdout.split(|byte| *byte == 0).filter(|path| !path.is_empty()) {
+            let path = path.strip_suffix(b"/").unwrap_or(path);
+            trash::put(&self.root, &self.clone_dir().join(std::ffi::OsStr::from_bytes(path)))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the index out of the old git folder: it knows which files need not be written again. It is moved, not
+    /// written anew: by its own time git knows which files may have changed just after it.
+    fn take_index(&self) -> Result<Option<PathBuf>> {
+        let (index, kept) = (self.clone_dir().join(".git/index"), self.root.join("index"));
+        remove_all(&kept)?;
+        let is_file = is_folder(&self.clone_dir().join(".git"))
+            && fs::symlink_metadata(&index).is_ok_and(|meta| meta.is_file());
+        Ok((is_file && fs::rename(&index, &kept).is_ok()).then_some(kept))
     }
 
     /// Makes the git folder anew, with nothing in it but what we put there.
-    pub(super) fn make_git_dir(&self, repo: &Repo, setup: &Setup<'_>, index: Option<&[u8]>) -> Result<()> {
+    pub(super) fn make_git_dir(&self, repo: &Repo, setup: &Setup<'_>, index: Option<&Path>) -> Result<()> {
         let git_dir = self.clone_dir().join(".git");
-        remove_all(&git_dir)?;
+        trash::put(&self.root, &git_dir)?;
         fail::point("slot.cleared");
         let failed = |error| Error::slot(&git_dir, error);
         for folder in ["objects/info", "objects/pack", "refs/heads", "refs/tags", "info"] {
@@ -156,7 +179,7 @@ impl Slot {
         fs::write(git_dir.join("HEAD"), format!("ref: refs/heads/{}\n", setup.branch)).map_err(failed)?;
         self.write_config(setup)?;
         if let Some(index) = index {
-            fs::write(git_dir.join("index"), index).map_err(failed)?;
+            fs::rename(index, git_dir.join("index")).map_err(failed)?;
         }
         Ok(())
     }
@@ -227,6 +250,11 @@ fn make_writable(folder: &Path) {
             make_writable(&entry.path());
         }
     }
+}
+
+/// Says whether a folder is there itself, not a link to one.
+fn is_folder(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir())
 }
 
 /// Removes a file, a link or a folder; what is gone already is no error. A link is removed, never followed.

@@ -27,6 +27,41 @@ fn work_survives_what_was_done_to_the_clone() {
             ),
         ),
         ("rubbish", format!("rm -rf .git; mkdir .git; echo rubbish > .git/HEAD; {own}")),
+        ("assume", format!("git update-index --assume-unchanged src/one.txt; echo hidden > src/one.txt; {own}")),
+        ("branch-gone", format!("git checkout -q --detach; git branch -q -D $DISPATCH_BRANCH; {own}")),
+        ("logs-linked", format!("{own}; {commit}; rm -rf .git/logs; ln -s {{node}}/.git/logs .git/logs")),
+        (
+            "merging",
+            format!(
+                "{own}; {commit}; git checkout -q -b side HEAD~1; echo 2 > $DISPATCH_ID.txt; {commit}; \
+                 git checkout -q -; git merge -q side; [ -e .git/MERGE_HEAD ] || exit 9; echo x > $DISPATCH_ID.txt"
+            ),
+        ),
+        (
+            "objects-linked",
+            format!("rm -rf .git/objects; ln -s {{node}}/.git/objects .git/objects; {own}; {commit}"),
+        ),
+        ("read-only", format!("{own}; mkdir -p locked/deep; touch locked/deep/x; chmod 500 locked/deep locked")),
+        (
+            "rebasing",
+            format!(
+                "git checkout -q -b other; echo 2 > README.md; {commit}; git checkout -q -; {own}; echo 1 > README.md; \
+                 {commit}; git rebase -q other; [ -e .git/rebase-merge ] || exit 9; {own}; git checkout -q --ours README.md"
+            ),
+        ),
+        (
+            "refs-linked",
+            format!(
+                "cp -r {{node}}/.git/refs/heads ../h; rm -rf .git/refs; ln -s {{node}}/.git/refs .git/refs; {own}"
+            ),
+        ),
+        ("sparse", format!("git sparse-checkout set --no-cone /src; {own}")),
+        (
+            "stash",
+            format!(
+                "echo away > src/two.txt; git stash -q; git stash drop -q; echo away > stashed; git stash -q -u; {own}"
+            ),
+        ),
         ("worktree", format!("{own}; git config core.worktree /nowhere; git config core.bare true")),
     ];
     each_hub(|_, a, hub| {
@@ -45,6 +80,45 @@ fn work_survives_what_was_done_to_the_clone() {
         for (id, _) in &vandals {
             assert_eq!(file(hub, &format!("{id}.txt")), "x", "{id}");
         }
+        a.git(&["fsck", "--strict"]);
+    });
+}
+
+/// Whatever one task did to the slot, the next finds it as if it were new; and the node's repository is as it was.
+#[test]
+fn the_next_task_finds_nothing_of_the_one_before() {
+    let looks = "git status --porcelain --ignored; git stash list; git config --local --list | grep -c evil; cat src/one.txt; \
+         git branch --format='%(refname)' | grep -v \"$DISPATCH_BRANCH$\"; ls -A; ls .git/hooks .git/rebase-merge 2> /dev/null; true";
+    let clean = "0\none\n.git\nREADME.md\nsrc\n";
+    let vandals = [
+        "cd ..; rm -rf clone; ln -s {node} clone",
+        "cd ..; rm -rf clone",
+        "cd ..; mv clone moved; mkdir clone; echo x > clone/x",
+        "git config evil.x y; git branch left; echo x > src/one.txt; git stash -q; mkdir .git/hooks; touch .git/hooks/pre-commit",
+        "git update-index --skip-worktree src/one.txt; echo x > src/one.txt; echo '*.o' > .git/info/exclude; mkdir big; touch big/a.o a.o",
+        "git update-index --assume-unchanged src/one.txt; echo x > src/one.txt; echo 'src/*' > .gitignore",
+        "touch -r src/one.txt ../t; printf 'eno\\n' > src/one.txt; touch -r ../t src/one.txt",
+        "rm -rf src; ln -s {node}/src src; mkdir -p locked/deep; touch locked/deep/x; chmod 500 locked/deep locked",
+        "rm -rf .git/objects; ln -s {node}/.git/objects .git/objects; cp {node}/.git/index .git/index; git commit -q --allow-empty -m x",
+        "git init -q nested; (cd nested; touch f; git add f; git commit -q -m x); git worktree add -q ../tree; touch .git/index.lock",
+    ];
+    each_hub(|_, a, _| {
+        let refs = || a.git(&["for-each-ref", "refs/heads/main", "refs/stash", "refs/tags"]);
+        let config = || std::fs::read_to_string(a.path().join(".git/config")).unwrap();
+        let (before, configured) = (refs(), config());
+        // In one slot, one after the other, as they stand in the queue.
+        let ids: Vec<(String, String)> = (0..vandals.len()).map(|n| (format!("{n}a"), format!("{n}b"))).collect();
+        let own: Vec<String> = vandals.iter().map(|vandal| vandal.replace("{node}", shown(a.path()))).collect();
+        let pairs = ids.iter().zip(&own);
+        let batch = pairs.flat_map(|((does, after), own)| [(does.as_str(), own.as_str()), (after.as_str(), looks)]);
+        enqueue_lines(a, &batch.collect::<Vec<_>>());
+        a.dispatch(&["run"]);
+        for ((_, after), vandal) in ids.iter().zip(vandals) {
+            assert_eq!(a.dispatch(&["logs", after]).success().stdout, clean, "after {vandal}");
+        }
+        assert_eq!((refs(), a.git(&["status", "--porcelain"])), (before, String::new()));
+        assert!(a.path().join(".git/objects/info/alternates").symlink_metadata().is_err());
+        assert_eq!(config(), configured);
         a.git(&["fsck", "--strict"]);
     });
 }

@@ -7,8 +7,9 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
-use super::{Setup, Slot, remove_all};
+use super::{Setup, Slot, is_folder, remove_all};
 use crate::executor::{Error, Result};
 use crate::git::process::Output;
 use crate::git::refs::RefChange;
@@ -21,6 +22,24 @@ pub struct Harvest {
     pub result: ObjectId,
     /// Whether it descends from the base, as a result must.
     pub descends: bool,
+}
+
+/// Says whether a git folder has links where git would write through them, into another repository perhaps.
+fn has_links(git_dir: &Path) -> bool {
+    let is_link = |path: &Path| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
+    let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let objects = git_dir.join("objects");
+    let mut folders = vec![git_dir.join("refs")];
+    while let Some(folder) = folders.pop() {
+        for path in entries(&folder) {
+            if is_link(&path) {
+                return true;
+            }
+            folders.extend(is_folder(&path).then_some(path));
+        }
+    }
+    entries(git_dir).chain(entries(&objects)).any(|path| is_link(&path))
+        || ["info", "pack"].iter().any(|name| entries(&objects.join(name)).any(|path| is_link(&path)))
 }
 
 impl Slot {
@@ -65,18 +84,33 @@ impl Slot {
     /// Takes everything out of force that an executor may have planted in its git folder.
     fn disarm(&self, repo: &Repo, setup: &Setup<'_>) -> Result<()> {
         let git_dir = self.clone_dir().join(".git");
-        let is_dir = fs::symlink_metadata(&git_dir).is_ok_and(|meta| meta.is_dir());
-        let has_head = self.git_head_is_sound();
-        if !is_dir || !has_head {
+        if !is_folder(&self.clone_dir()) {
+            // Gone, or a link to somewhere else: then nothing was made here.
+            remove_all(&self.clone_dir())?;
+            self.make_git_dir(repo, setup, None)?;
+            self.git().check(&["reset", "--quiet", "--hard", &setup.base.to_string()])?;
+            return Ok(());
+        }
+        if !is_folder(&git_dir) || has_links(&git_dir) || !self.git_head_is_sound() {
             // The files are still there: on a git folder made anew they become one commit on the base.
             self.make_git_dir(repo, setup, None)?;
             let base = setup.base.to_string();
             self.git().check(&["reset", "--quiet", "--mixed", &base])?;
             return Ok(());
         }
-        for name in
-            ["hooks", "info", "index.lock", "HEAD.lock", "config.lock", "config.worktree", "commondir", "shallow"]
-        {
+        // Also what git would write into as it stands: a hard link may make it somebody else's.
+        for name in [
+            "hooks",
+            "info",
+            "logs",
+            "index.lock",
+            "HEAD.lock",
+            "config.lock",
+            "config.worktree",
+            "commondir",
+            "shallow",
+            "COMMIT_EDITMSG",
+        ] {
             remove_all(&git_dir.join(name))?;
         }
         let objects = repo.common_dir().join("objects");
