@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::node::hint::Hints;
 use crate::protocol::announce::Announce;
 use crate::protocol::collect::watch::{self, Message};
-use crate::protocol::collect::{self, Collected, Options};
+use crate::protocol::collect::{self, Collected, Conflicting, Options};
 use crate::protocol::notify::Notifying;
 use crate::protocol::report::Report;
 use crate::protocol::session::OptionSettings;
@@ -50,6 +50,9 @@ pub struct Args {
     /// A shell line that must pass before anything is pushed; empty: none
     #[arg(long, value_name = "CMD")]
     verify: Option<String>,
+    /// Leave conflicts to a person; without, each comes back as a task that resolves it, where an executor is there for that
+    #[arg(long)]
+    no_repair: bool,
     /// Write what was done, and what to do next, as Markdown
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -65,8 +68,13 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let cancel = if args.watch { &context.signals.second } else { &context.signals.first };
     let session = context.open_until(&settings, cancel)?;
     let progress = Notifying::start(&session, Progress::start(&context.ui, "collecting"));
-    let mut options =
-        Options { tasks: Vec::new(), into: args.into.clone(), dry_run: args.dry_run, cancel: cancel.clone() };
+    let mut options = Options {
+        into: args.into.clone(),
+        dry_run: args.dry_run,
+        cancel: cancel.clone(),
+        no_repair: args.no_repair,
+        ..Options::default()
+    };
     if !args.tasks.is_empty() {
         session.sync()?;
         options.tasks = resolve(&session, &session.snapshot()?, &args.tasks)?;
@@ -147,7 +155,7 @@ fn of_target(collected: &Collected) -> Value {
         "merged": collected.merged.iter()
             .map(|(task, commit)| json!({"task": task, "merge_commit": hex(*commit)})).collect::<Vec<_>>(),
         "conflicts": collected.conflicts.iter()
-            .map(|(task, files)| json!({"task": task, "files": files, "repair": null})).collect::<Vec<_>>(),
+            .map(|one| json!({"task": one.task, "files": one.files, "repair": one.repair})).collect::<Vec<_>>(),
         "rejected": collected.rejected.iter()
             .map(|(task, reason)| json!({"task": task, "reason": reason})).collect::<Vec<_>>(),
         "waiting": collected.waiting.iter()
@@ -171,7 +179,7 @@ fn tell_of(ui: &Ui, collected: &Collected, dry_run: bool) {
         for (task, _) in &collected.merged {
             ui.print(&format!("would merge {task}\n"));
         }
-        for (task, files) in &collected.conflicts {
+        for Conflicting { task, files, .. } in &collected.conflicts {
             let files: Vec<_> = files.iter().map(|file| crate::task::text::escaped(&file.path)).collect();
             ui.print(&format!("would conflict {task}: {}\n", files.join(", ")));
         }

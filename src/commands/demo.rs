@@ -71,7 +71,7 @@ fn report(context: &Context, scratch: &Scratch, day: &Day) {
     match folder {
         // For scripts: the folder is the result.
         Some(folder) if ui.quiet => ui.print(&format!("{}\n", escaped(&folder))),
-        Some(folder) => next::in_folder(context, &folder, day),
+        Some(folder) => next::in_folder(context, &folder),
         None if ui.quiet => {}
         None => next::elsewhere(context),
     }

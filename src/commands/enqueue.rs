@@ -96,7 +96,7 @@ fn read(context: &Context, session: &Session, paths: &[PathBuf]) -> Result<Vec<E
             for warning in parsed.warnings.iter().cloned() {
                 context.ui.note(&theme::render(&miette::Report::new(warning), &context.ui.err));
             }
-            entries.push(Entry { file, bytes, parsed });
+            entries.push(Entry { file, bytes, parsed, repairs: None });
         }
     }
     Ok(entries)

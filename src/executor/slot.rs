@@ -4,6 +4,7 @@
 //! did to configuration, hooks, branches or locks outlives its task, nor runs in a git command of ours.
 
 pub mod harvest;
+mod merge;
 pub mod record;
 
 use std::fs;

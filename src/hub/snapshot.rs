@@ -240,10 +240,23 @@ pub fn read_claim(repo: &Repo, id: ObjectId) -> std::result::Result<Claim, Unrea
     let previous = commit.parents.first().copied();
     let result = match record.phase {
         // What came of finished work is a step of its own; the work is still that of the step before.
-        Phase::Merged | Phase::Conflict => previous.and_then(|id| repo.commit(id)?.parents.get(1).copied()),
+        Phase::Merged | Phase::Conflict => previous.and_then(|id| work_before(repo, id)),
         _ => commit.parents.get(1).copied(),
     };
     Ok(Claim { id, at: commit.at, result, previous, record })
+}
+
+/// The work that a claim stands for; of a conflict that was mended, that of the step before it.
+fn work_before(repo: &Repo, id: ObjectId) -> Option<ObjectId> {
+    let commit = repo.commit(id)?;
+    match commit.parents.as_slice() {
+        [before] if is_conflict(&commit.message) => repo.commit(*before)?.parents.get(1).copied(),
+        parents => parents.get(1).copied(),
+    }
+}
+
+fn is_conflict(message: &str) -> bool {
+    ClaimRecord::parse(message).is_ok_and(|record| record.phase == Phase::Conflict)
 }
 
 fn read_claims(hub: &Hub) -> Result<BTreeMap<TaskName, std::result::Result<Claim, Unreadable>>> {
@@ -356,6 +369,17 @@ pub fn chain_of(repo: &Repo, tip: ObjectId) -> Vec<Claim> {
 pub fn status_of(repo: &Repo, claim: ObjectId) -> Option<Event> {
     let bytes = repo.file_in(claim, super::format::claim::STATUS_FILE)?;
     serde_json::from_slice(&bytes).ok()
+}
+
+/// Reads the record of the work that a claim stands for; that of a conflict tells of the merge that failed, and the work's
+/// stands before it.
+pub fn work_record(repo: &Repo, claim: ObjectId) -> Option<Event> {
+    let status = status_of(repo, claim)?;
+    if status.event != Phase::Conflict.as_str() {
+        return Some(status);
+    }
+    let before = read_claim(repo, claim).ok()?.previous?;
+    Some(Event { repair: status.repair, ..status_of(repo, before)? })
 }
 
 /// Says where a target's tip is known to be.

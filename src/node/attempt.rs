@@ -20,6 +20,7 @@ use crate::hub::snapshot::target_of;
 use crate::protocol::Session;
 use crate::protocol::claim::Won;
 use crate::protocol::finish::Ending;
+use crate::protocol::repair::{self, Mends};
 use crate::task::Reason;
 use crate::task::spec::{self, Defaults};
 
@@ -101,10 +102,20 @@ impl<'a> Attempt<'a> {
         let mut record = self.record();
         record.write(&self.slot).map_err(|error| ExecutorError::slot(self.slot.root(), error))?;
         self.slot.prepare(repo, &self.setup())?;
+        if let Some(mends) = Mends::of(&self.won.spec.record) {
+            let work =
+                mends.work(repo).ok_or_else(|| ExecutorError::Spawn(format!("no work of {} here", mends.task)))?;
+            self.slot.begin_merge(&self.setup(), work)?;
+        }
         let started_at = self.session.ambient.now();
         let done = self.work(&mut record, cancel).and_then(|worked| Ok((worked, self.harvest()?)));
         match done {
-            Ok((worked, harvest)) => Ok(self.judge(started_at, worked, harvest)),
+            Ok((worked, harvest)) => {
+                let lacks =
+                    repair::lacks(self.session, &self.won.spec.record, self.won.base.commit, harvest.result);
+                let lacks = lacks.unwrap_or_else(|error| Some(error.to_string()));
+                Ok(self.judge(started_at, worked, harvest, lacks))
+            }
             Err(error) if record.begun => Err(self.keep_slot(&error)),
             Err(error) => Err(error),
         }
@@ -177,7 +188,8 @@ impl<'a> Attempt<'a> {
         work::run(&self.slot, record, settings, &given, limits, &env, cancel)
     }
 
-    fn judge(&self, started_at: Timestamp, worked: Worked, harvest: Harvest) -> Outcome {
+    /// `lacks`: what a repair's result lacks.
+    fn judge(&self, started_at: Timestamp, worked: Worked, harvest: Harvest, lacks: Option<String>) -> Outcome {
         let kept = (harvest.result != self.won.base.commit && harvest.descends).then_some(harvest.result);
         let (reason, error, exit_code) = match &worked.ended {
             Err(why) => (Some(Reason::Spawn), Some(why.clone()), None),
@@ -191,6 +203,7 @@ impl<'a> Attempt<'a> {
                     let why = "its result does not descend from the base that it was given";
                     (Some(Reason::Exit), Some(why.to_owned()), Some(0))
                 }
+                Some(0) if lacks.is_some() => (Some(Reason::Exit), lacks, Some(0)),
                 Some(0) => (None, None, Some(0)),
                 Some(DEFERRED) => {
                     let rest = Some((self.executor(), self.rest(worked.output.as_ref())));

@@ -83,6 +83,8 @@ pub enum Happened {
         task: TaskName,
         /// Where.
         files: Vec<ConflictFile>,
+        /// The task that is to resolve it.
+        repair: Option<TaskName>,
     },
     /// A verification of a target ended.
     Verified {

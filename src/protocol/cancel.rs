@@ -7,6 +7,7 @@ use super::claim::write;
 use super::collect::landed;
 use super::error::{Error, Result};
 use super::refusal::Refusal;
+use super::repair::sweep;
 use super::seal::{Ended, leftover_edits, seal};
 use super::session::Session;
 use crate::git::ObjectId;
@@ -64,6 +65,10 @@ pub fn cancel(session: &Session, names: &[TaskName]) -> Result<Cancelled> {
         return Err(HubError::Busy { name: session.hub.layout.claim(name), tries: TRIES }.into());
     }
     seal(session, &ended)?;
+    if !ended.is_empty() {
+        // What was to mend one of them is of no use any more.
+        sweep(session)?;
+    }
     done.cancelled = ended.into_iter().map(|ended| ended.task).collect();
     Ok(done)
 }

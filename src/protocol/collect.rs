@@ -22,6 +22,7 @@ use std::collections::BTreeSet;
 
 use super::announce::{Announce, Happened};
 use super::error::{Error, Result};
+use super::repair;
 use super::seal::{self, Ended};
 use super::session::Session;
 use crate::exec::Cancel;
@@ -53,6 +54,19 @@ pub struct Options {
     pub dry_run: bool,
     /// Ends a verification under way.
     pub cancel: Cancel,
+    /// Leave conflicts to a person.
+    pub no_repair: bool,
+}
+
+/// Work that does not merge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflicting {
+    /// The task.
+    pub task: TaskName,
+    /// Where.
+    pub files: Vec<ConflictFile>,
+    /// The task that is to resolve it.
+    pub repair: Option<TaskName>,
 }
 
 /// What a collect did to one target.
@@ -67,7 +81,7 @@ pub struct Collected {
     /// What was merged, in order, with the merge commits; none where there was nothing to merge.
     pub merged: Vec<(TaskName, Option<ObjectId>)>,
     /// What does not merge.
-    pub conflicts: Vec<(TaskName, Vec<ConflictFile>)>,
+    pub conflicts: Vec<Conflicting>,
     /// What was left out for another reason.
     pub rejected: Vec<(TaskName, Reason)>,
     /// What has to wait, and for what.
@@ -137,7 +151,7 @@ struct Collect<'a> {
 impl Collect<'_> {
     fn finish_half_done(&mut self) -> Result<()> {
         self.resumed.extend(seal::finish_half_done(self.session, &self.session.snapshot()?)?);
-        Ok(())
+        repair::sweep(self.session)
     }
 
     /// Collects into one target after the other. Work that waits for another target's is looked at again.
@@ -233,10 +247,52 @@ impl Collect<'_> {
             }
             let mut collected = outcome(&agreed.plan, &agreed.rejected, target, start);
             collected.checkout_notes.extend(checkout::follow(session, checkout)?);
-            settle(session, &agreed, &collected, self.announce)?;
+            self.settle(&snapshot, &agreed, target, &mut collected)?;
             return Ok(collected);
         }
         Err(HubError::Busy { name: Layout::branch_ref(target), tries: TRIES }.into())
+    }
+
+    /// What follows once the target has moved: what was left out is recorded, merged tasks are sealed.
+    fn settle(&self, snapshot: &Snapshot, agreed: &Agreed, target: &str, collected: &mut Collected) -> Result<()> {
+        let (session, announce, plan) = (self.session, self.announce, &agreed.plan);
+        for merge in &plan.merges {
+            announce.happened(&Happened::Merged {
+                task: merge.task.clone(),
+                target: target.to_owned(),
+                merge_commit: merge.commit,
+            });
+        }
+        for (conflict, told) in plan.conflicts.iter().zip(&mut collected.conflicts) {
+            told.repair = match snapshot.get(&conflict.task).filter(|_| !self.options.no_repair) {
+                Some(task) => repair::propose::propose(session, task, &conflict.claim, &conflict.files, target)?,
+                None => None,
+            };
+            record::conflict(session, conflict, target, told.repair.as_ref(), announce)?;
+        }
+        for rejected in &agreed.rejected {
+            record::rejected(session, rejected, announce)?;
+        }
+        for (claim, why) in &plan.stale {
+            record::stale(session, claim, why, announce)?;
+        }
+        let ended: Vec<Ended> = plan
+            .merges
+            .iter()
+            .map(|merge| Ended {
+                task: merge.task.clone(),
+                claim: merge.merged.clone(),
+                target: Some(target.to_owned()),
+                merge_commit: merge.commit,
+                delete_branch: session.config.collect.delete_branches,
+            })
+            .collect();
+        // It explains and decides nothing: where it cannot be written, the collect is as good.
+        let report = || super::report::note(session, collected).unwrap_or_default();
+        for (branch, why) in seal::seal_with(session, &ended, &report)? {
+            announce.happened(&Happened::Note(format!("the branch {branch} {why}; it stays")));
+        }
+        Ok(())
     }
 
     /// Somebody moved the target, or one of the tasks: what is there now is the new start.
@@ -265,11 +321,15 @@ fn outcome(plan: &Plan, rejected: &[Rejected], target: &str, old: ObjectId) -> C
         old: Some(old),
         new: Some(plan.tip),
         merged: plan.merges.iter().map(|merge| (merge.task.clone(), merge.commit)).collect(),
-        conflicts: plan.conflicts.iter().map(|conflict| (conflict.task.clone(), conflict.files.clone())).collect(),
+        conflicts: plan.conflicts.iter().map(conflicting).collect(),
         rejected: broken.chain(stale).collect(),
         waiting: plan.waiting.iter().map(|wait| (wait.task.clone(), wait.what.clone())).collect(),
         checkout_notes: Vec::new(),
     }
+}
+
+fn conflicting(conflict: &Conflict) -> Conflicting {
+    Conflicting { task: conflict.task.clone(), files: conflict.files.clone(), repair: None }
 }
 
 /// Pushes the target, leased on the tip that we started from, and the merged claims, all or nothing.
@@ -296,42 +356,4 @@ fn publish(session: &Session, plan: &Plan, target: &str, old: ObjectId) -> Resul
         });
     }
     Ok(false)
-}
-
-/// What follows once the target has moved: what was left out is recorded, merged tasks are sealed.
-fn settle(session: &Session, agreed: &Agreed, collected: &Collected, announce: &dyn Announce) -> Result<()> {
-    let (plan, target) = (&agreed.plan, collected.target.as_str());
-    for merge in &plan.merges {
-        announce.happened(&Happened::Merged {
-            task: merge.task.clone(),
-            target: target.to_owned(),
-            merge_commit: merge.commit,
-        });
-    }
-    for conflict in &plan.conflicts {
-        record::conflict(session, conflict, target, announce)?;
-    }
-    for rejected in &agreed.rejected {
-        record::rejected(session, rejected, announce)?;
-    }
-    for (claim, why) in &plan.stale {
-        record::stale(session, claim, why, announce)?;
-    }
-    let ended: Vec<Ended> = plan
-        .merges
-        .iter()
-        .map(|merge| Ended {
-            task: merge.task.clone(),
-            claim: merge.merged.clone(),
-            target: Some(target.to_owned()),
-            merge_commit: merge.commit,
-            delete_branch: session.config.collect.delete_branches,
-        })
-        .collect();
-    // It explains and decides nothing: where it cannot be written, the collect is as good.
-    let report = || super::report::note(session, collected).unwrap_or_default();
-    for (branch, why) in seal::seal_with(session, &ended, &report)? {
-        announce.happened(&Happened::Note(format!("the branch {branch} {why}; it stays")));
-    }
-    Ok(())
 }

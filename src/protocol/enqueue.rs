@@ -36,6 +36,8 @@ pub struct Entry {
     pub bytes: Vec<u8>,
     /// What they say.
     pub parsed: Parsed,
+    /// On a repair: the task that it mends, and the completed claim that did not merge.
+    pub repairs: Option<String>,
 }
 
 /// What became of a batch.
@@ -140,7 +142,7 @@ fn chain(
     let mut tip = snapshot.queue_tip;
     let mut chained = Vec::with_capacity(fresh.len());
     for entry in fresh {
-        let record = SpecRecord::of(&entry.parsed.spec);
+        let record = SpecRecord { repairs: entry.repairs.clone(), ..SpecRecord::of(&entry.parsed.spec) };
         let parents: Vec<ObjectId> = tip.into_iter().collect();
         let id = session.hub.repo.write_commit(&NewCommit {
             tree: session.hub.repo.write_tree(&[NewEntry { name: FILE, content: &entry.bytes }])?,

@@ -212,6 +212,18 @@ pub enum Error {
         #[help]
         help: String,
     },
+    /// What was to resolve a conflict does not.
+    #[error("{task} is not resolved: {}", escaped(.why))]
+    #[diagnostic(
+        code(dispatch::finish::unresolved),
+        help("`git dispatch show` tells how the merge is begun and how it is to end; `--failed` gives it up")
+    )]
+    FinishUnresolved {
+        /// The repair.
+        task: TaskName,
+        /// What is missing.
+        why: String,
+    },
     /// The hub takes other things, and not this result.
     #[error("{task} has failed: {}", escaped(.why))]
     #[diagnostic(

@@ -67,6 +67,11 @@ pub fn finish_by_hand(session: &Session, name: &TaskName, failure: Option<String
     if is_finished(session, task, &claim, result) {
         return Ok(Finished::Published);
     }
+    if failure.is_none()
+        && let Some(why) = super::repair::lacks(session, &task.spec.record, base, result)?
+    {
+        return Err(Error::FinishUnresolved { task: name.clone(), why });
+    }
     let now = session.ambient.now();
     let seconds = u64::try_from(now.duration_since(claim.at).as_secs()).unwrap_or(0);
     let ending = Ending {

@@ -25,6 +25,7 @@ pub mod pause;
 pub mod pick;
 pub mod refusal;
 pub mod release;
+pub mod repair;
 pub mod replace;
 pub mod report;
 pub mod retry;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::error::Result;
 use super::session::Session;
-use crate::hub::nodes::NodeRecord;
+use crate::hub::nodes::{NodeRecord, Seen};
 use crate::hub::snapshot::Snapshot;
 use crate::task::{Phase, TaskName};
 
@@ -26,18 +26,12 @@ pub struct Node {
 
 /// Lists the nodes by name.
 pub fn nodes(session: &Session, snapshot: &Snapshot) -> Result<Vec<Node>> {
-    let now = session.ambient.now();
     let seen = session.hub.node_records()?;
     Ok(seen
         .into_iter()
         .map(|seen| {
             let beat_at: Option<Timestamp> = seen.record.beat_at.parse().ok();
-            let settings = session.config.node_settings(&seen.name);
-            let patience = seen.record.beat_interval() * settings.lost_after_beats;
-            // Beats are stamped in whole seconds.
-            let is_late =
-                beat_at.is_none_or(|at| now.duration_since(at).as_secs_f64() > patience.as_secs_f64() + 1.0);
-            let state = if is_late && seen.record.state != "stopped" {
+            let state = if is_late(session, &seen) && seen.record.state != "stopped" {
                 "lost".to_owned()
             } else {
                 seen.record.state.clone()
@@ -54,4 +48,12 @@ pub fn nodes(session: &Session, snapshot: &Snapshot) -> Result<Vec<Node>> {
             Node { record: seen.record, state, running, beat_at }
         })
         .collect())
+}
+
+/// Says whether a node's beat is older than others have patience for, by the beat's own time.
+pub fn is_late(session: &Session, seen: &Seen) -> bool {
+    let patience = seen.record.beat_interval() * session.config.node_settings(&seen.name).lost_after_beats;
+    let beat_at: Option<Timestamp> = seen.record.beat_at.parse().ok();
+    // Beats are stamped in whole seconds.
+    beat_at.is_none_or(|at| session.ambient.now().duration_since(at).as_secs_f64() > patience.as_secs_f64() + 1.0)
 }

@@ -14,6 +14,8 @@ use crate::task::scope::Scopes;
 use crate::task::spec::{self, Defaults};
 use crate::task::{Hold, Name, Phase, Reason, State, TaskName, transition};
 
+use super::nodes::is_late;
+use super::repair::{Use, usefulness};
 use super::session::Session;
 
 /// Describes what a node offers, and what of the fleet the choice depends on.
@@ -21,13 +23,15 @@ pub fn offer(session: &Session, snapshot: &Snapshot, node: &Name, by_hand: bool)
     let settings = session.config.node_settings(node.as_str());
     let executors = executors(session, node);
     let nodes = session.hub.node_records().unwrap_or_default();
+    // A wrong clock only makes nodes race for a task more often.
+    let is_up = |node: &Seen| node.record.state != "stopped" && !is_late(session, node);
     Offer {
         node: node.clone(),
         labels: settings.labels.iter().cloned().collect(),
         executors: executors.into_iter().collect(),
         only_assigned: settings.mode == NodeMode::Push,
         by_hand,
-        fleet: nodes.into_iter().filter(|node| node.record.state != "stopped").map(|node| node.name).collect(),
+        fleet: nodes.into_iter().filter(is_up).map(|node| node.name).collect(),
         scopes: scopes(snapshot),
         age_step: session.config.age_step.as_secs(),
     }
@@ -128,6 +132,7 @@ pub fn unread(session: &Session, snapshot: &Snapshot, task: &Task) -> Candidate 
         labels: record.labels.clone(),
         executor,
         lacks_run: false,
+        moot: usefulness(snapshot, record) != Use::Wanted,
         mode: record.mode,
         rests: rests(session, task),
         depends_on: record

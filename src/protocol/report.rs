@@ -101,7 +101,7 @@ fn section(session: &Session, snapshot: &Snapshot, collected: &Collected) -> Sec
         old: collected.old,
         new: collected.new,
         merged: collected.merged.iter().map(|(name, commit)| (row(name), *commit)).collect(),
-        conflicts: collected.conflicts.iter().map(|(name, files)| (row(name), files.clone())).collect(),
+        conflicts: collected.conflicts.iter().map(|one| (row(&one.task), one.files.clone())).collect(),
         rejected: collected.rejected.iter().map(|(name, reason)| (row(name), *reason)).collect(),
         waiting: collected.waiting.iter().map(|(name, what)| (row(name), what.clone())).collect(),
     }

@@ -7,6 +7,7 @@ use super::cancel::fresh;
 use super::claim::write;
 use super::error::{Error, Result};
 use super::refusal::Refusal;
+use super::repair::sweep;
 use super::seal::finish_half_done;
 use super::session::Session;
 use crate::git::ObjectId;
@@ -51,6 +52,8 @@ pub fn retry(session: &Session, names: &[TaskName]) -> Result<Retried> {
             done.already.push(name.clone());
         }
     }
+    // What was to mend one of them is of no use any more.
+    sweep(session)?;
     Ok(done)
 }
 

@@ -7,7 +7,7 @@ use super::error::Result;
 use super::session::Session;
 use crate::git::ObjectId;
 use crate::hub::notes::Addition;
-use crate::hub::snapshot::{Claim, Snapshot, Standing, root_of, status_of};
+use crate::hub::snapshot::{Claim, Snapshot, Standing, root_of, work_record};
 use crate::hub::{Answer, Edit, Error as HubError, Layout};
 use crate::task::event::Event;
 use crate::task::{Phase, TaskName};
@@ -98,7 +98,7 @@ fn write_seals(session: &Session, seen: &Snapshot, open: &[&Ended]) -> Result<bo
 fn seal_line(session: &Session, ended: &Ended) -> Event {
     let record = &ended.claim.record;
     let repo = &session.hub.repo;
-    let work = ended.claim.previous.and_then(|previous| status_of(repo, previous)).unwrap_or_default();
+    let work = ended.claim.previous.and_then(|previous| work_record(repo, previous)).unwrap_or_default();
     let mut seal = Event { ..work };
     seal.v = crate::task::event::VERSION;
     seal.at = ended.claim.at;

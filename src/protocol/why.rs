@@ -9,6 +9,7 @@ use super::base;
 use super::error::Result;
 use super::nodes::nodes;
 use super::pick;
+use super::repair::{Use, usefulness};
 use super::session::Session;
 use crate::hub::control::Control;
 use crate::hub::snapshot::{Snapshot, Task, status_of};
@@ -170,6 +171,9 @@ impl<'a> Lookout<'a> {
         if pick::lacks_run(self.session, task) {
             let what = "a `run` line, which the shell executor needs, or a person who claims it";
             reasons.push(WaitsFor { kind: "run", what: what.to_owned() });
+        }
+        if usefulness(self.snapshot, &task.spec.record) != Use::Wanted {
+            reasons.push(WaitsFor { kind: "repair", what: "no recorded conflict for it to mend".to_owned() });
         }
         let rests = pick::rests(self.session, task);
         if rests > 0 {

@@ -37,6 +37,8 @@ pub struct Candidate {
     pub lacks_run: bool,
     /// Who may run it.
     pub mode: Mode,
+    /// Whether it is a repair of what is not, or no longer, to be mended.
+    pub moot: bool,
     /// How long it still rests after a bad attempt, in seconds; 0: not at all.
     pub rests: u64,
     /// Its dependencies, and where each stands; `None` for one that is not on the queue.
@@ -84,6 +86,8 @@ pub enum Obstacle {
     Executor(String),
     /// The executor would run the spec's `run` line, and there is none.
     NothingToRun,
+    /// It is a repair, and what it mends has gone on without it.
+    Moot,
     /// The task, or the node, goes by assignment only.
     OnlyAssigned,
     /// It rests after a bad attempt, for so many seconds more.
@@ -109,6 +113,7 @@ impl std::fmt::Display for Obstacle {
             Self::Label(label) => write!(f, "needs label {}", super::text::escaped(label)),
             Self::Executor(name) => write!(f, "needs executor {}", super::text::escaped(name)),
             Self::NothingToRun => write!(f, "has no `run` for the shell executor"),
+            Self::Moot => write!(f, "mends a conflict that is not recorded, or no longer stands"),
             Self::OnlyAssigned => write!(f, "runs only by assignment"),
             Self::Scope { glob, by } => write!(f, "waits: {} is being changed by {by}", super::text::escaped(glob)),
             Self::Rests(seconds) => write!(f, "rests for {seconds} s more after its last attempt"),
@@ -127,6 +132,9 @@ pub fn obstacle(task: &Candidate, offer: &Offer) -> Option<Obstacle> {
         (State::Assigned, Some(node)) if node == offer.node.as_str() => {}
         (State::Assigned, Some(node)) => return Some(Obstacle::AssignedTo(node.clone())),
         (state, _) => return Some(Obstacle::State(state)),
+    }
+    if task.moot {
+        return Some(Obstacle::Moot);
     }
     let undone = task.depends_on.iter().find(|(_, state)| !matches!(state, Some(State::Completed | State::Merged)));
     if let Some((dependency, state)) = undone {
@@ -151,7 +159,7 @@ pub fn obstacle(task: &Candidate, offer: &Offer) -> Option<Obstacle> {
 /// Chooses the tasks that may start on the node, best first: by priority, one step more urgent for each `age_step` of
 /// waiting, without an end, so that nothing starves; then what has most work waiting behind it; among equals by the
 /// node's rank in rendezvous hashing, so that a fleet waking up at once does not race for one task; then by place in the
-/// queue. Of tasks whose scopes overlap only the first is chosen. A task that has waited for an `age_step` and whose
+/// queue, and what is another's from its end, where that one comes last. Of tasks whose scopes overlap only the first is chosen. A task that has waited for an `age_step` and whose
 /// scope is being changed keeps that scope free: nothing behind it that would touch the same begins before it, or those
 /// with small scopes could keep one with a large scope waiting for ever.
 pub fn choose<'a>(tasks: impl IntoIterator<Item = &'a Candidate>, offer: &Offer) -> Vec<&'a Candidate> {
@@ -165,7 +173,9 @@ pub fn choose<'a>(tasks: impl IntoIterator<Item = &'a Candidate>, offer: &Offer)
         })
         .collect();
     able.sort_by_cached_key(|(task, _)| {
-        (urgency(task, offer.age_step), std::cmp::Reverse(task.path), spread.rank(task), task.position)
+        let rank = spread.rank(task);
+        let place = if rank == 0 { task.position } else { usize::MAX - task.position };
+        (urgency(task, offer.age_step), std::cmp::Reverse(task.path), rank, place)
     });
     let mut taken = Scopes::default();
     able.retain(|(task, may_start)| {

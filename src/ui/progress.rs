@@ -70,10 +70,12 @@ impl Progress {
                 format!("{} {task}: {by}, which it depends on, is {state}", theme.warning("blocked  "))
             }
             Happened::Merged { task, .. } => format!("{} {task}", theme.good("merged   ")),
-            Happened::Conflicted { task, files } => {
+            Happened::Conflicted { task, files, repair } => {
                 let files: Vec<String> =
                     files.iter().map(|file| format!("{} ({})", escaped(&file.path), escaped(&file.kind))).collect();
-                format!("{} {task}: {}", theme.bad("conflict "), files.join(", "))
+                let repair =
+                    repair.as_ref().map(|repair| format!("; {repair} is to resolve it")).unwrap_or_default();
+                format!("{} {task}: {}{repair}", theme.bad("conflict "), files.join(", "))
             }
             Happened::Verified { target, merges, passed, again, took } => {
                 let what = match merges {

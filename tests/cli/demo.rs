@@ -36,10 +36,11 @@ fn a_whole_day_is_played_and_nothing_of_it_is_left() {
     for said in [
         "north $ git dispatch enqueue specs/*.md\nenqueued tea-shop/brewing-times\n",
         "north $ git dispatch run -v\nsouth $ git dispatch run -v\n",
-        "conflict  tea-shop/greet-in-chinese: docs/greeting.txt (contents)\n",
+        "conflict  tea-shop/greet-in-chinese: docs/greeting.txt (contents); tea-shop/greet-in-chinese-repair-1 is to resolve it\n",
         "hub.git $ git log --graph --oneline main\n*   ",
         "Welcome to the tea shop, dear guest, and do sit down.\n",
-        "\n✓ 6 merged, 1 conflict, named; no markers and no half a merge on main\n",
+        "欢迎光临茶店，请坐。\n",
+        "\n✓ 8 merged, 1 conflict found and resolved; no markers and no half a merge on main\n",
         "    git dispatch demo --keep\n",
     ] {
         assert!(out.stdout.contains(said), "{said:?} is not in\n{out}");
@@ -62,12 +63,13 @@ fn json_is_one_document_with_the_expected_states() {
             ("tea-shop/pack-api", "merged"),
             ("tea-shop/oolong-price", "merged"),
             ("tea-shop/greet-warmly", "merged"),
-            ("tea-shop/greet-in-chinese", "conflict"),
+            ("tea-shop/greet-in-chinese", "merged"),
             ("tea-shop/packing-page", "merged"),
+            ("tea-shop/greet-in-chinese-repair-1", "merged"),
         ]
     );
     let rest = (&document["folder"], &document["merged"], &document["conflicts"]);
-    assert_eq!(rest, (&Value::Null, &json!(6), &json!(1)));
+    assert_eq!(rest, (&Value::Null, &json!(8), &json!(1)));
     assert_eq!(scratch_folders(&sandbox), 0);
 }
 
@@ -83,12 +85,12 @@ fn a_kept_folder_holds_a_sound_hub_in_which_one_can_go_on() {
         hub.git(&["ls-tree", "-r", "--name-only", "main", "api", "docs", "schemas"]),
         "api/pack.py\ndocs/greeting.txt\ndocs/packing.md\nschemas/pack.py\nschemas/tea.json"
     );
-    assert_eq!(hub.git(&["log", "--format=%an", "main"]).replace("Demo", ""), "\n".repeat(12));
+    assert_eq!(hub.git(&["log", "--format=%an", "main"]).replace("Demo", ""), "\n".repeat(15));
     let north = sandbox.repo(&format!("{folder}/north"));
     assert_eq!(north.git(&["status", "--short"]), "");
     assert_eq!(north.git(&["rev-parse", "HEAD"]), hub.git(&["rev-parse", "main"]));
-    let conflicts = north.dispatch(&["list", "--state", "conflict", "--json"]);
-    assert_eq!(conflicts.success().json()["tasks"][0]["conflict_files"][0]["path"], "docs/greeting.txt");
+    let repairs = north.dispatch(&["list", "--state", "merged", "--json"]).success().json();
+    assert_eq!(repairs["tasks"].as_array().unwrap().len(), 8);
 }
 
 #[test]
@@ -129,7 +131,7 @@ fn what_the_caller_has_exported_does_not_matter() {
         ("DISPATCH_TASK", "other/task"),
     ];
     let out = empty.dispatch_env(&exported, &["demo", "--json"]).success();
-    assert_eq!(states(&out.json()).len(), 7);
+    assert_eq!(states(&out.json()).len(), 8);
 }
 
 #[test]

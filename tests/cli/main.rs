@@ -59,6 +59,7 @@ mod help; // `-h` of each command
 mod hubs; // not tests: what they share, so that each holds on both kinds of hub
 mod init; // the annotated file, the node's name, what `git log` shows
 mod outcomes; // two verbs at a barrier: one outcome of the two that may be
+mod repair;
 mod replace; // a newer spec; dry runs
 mod retry_cancel; // called off, tried again
 mod schedule; // assignments, and that they never win beside a claim

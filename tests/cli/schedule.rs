@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::hubs::{as_json, refused};
 use crate::rig::{Fleet, PATIENT, gated, quick};
 use crate::sandbox::{Out, PATIENCE, Repo, Running, Sandbox, eventually, race};
-use crate::steps::{enqueue, line, plant_node, task, text};
+use crate::steps::{each_hub, enqueue, line, plant_node, task, text};
 
 /// Starts a node that stays, in this mode, and waits until it is listed as idle.
 #[track_caller]
@@ -34,6 +34,31 @@ fn schedule(repo: &Repo) -> Value {
 
 fn run(rest: &str, id: &str) -> String {
     format!("{rest}\n{}", line(&quick(id)))
+}
+
+#[test]
+fn urgent_ones_go_first_then_long_chains_then_the_queue() {
+    each_hub(|sandbox, a, _| {
+        let said = |id: &str, rest: &str| format!("{rest}\n{}", line(&format!("echo {id} >> $HOME/order")));
+        enqueue(
+            a,
+            &[
+                ("a", said("a", "")),
+                ("b", said("b", "")),
+                ("l", said("l", "priority: low")),
+                ("m", said("m", "")),
+                ("n", said("n", "depends_on: m\nestimated_minutes: 90")),
+                ("y", said("y", "priority: 1")),
+                ("z", said("z", "priority: critical")),
+            ],
+        );
+        // Across projects: what another one waits for is the longer chain too.
+        a.spec("../far/x.md", &format!("project: q\ndepends_on: p/b\n{}", said("x", "")), "# Far");
+        a.dispatch(&["enqueue", "../far"]).success();
+        a.dispatch(&["run"]).success();
+        let order = std::fs::read_to_string(sandbox.root().join("home/order")).unwrap();
+        assert_eq!(order.split_whitespace().collect::<Vec<_>>(), ["z", "y", "m", "n", "b", "a", "x", "l"]);
+    });
 }
 
 #[test]
@@ -257,11 +282,11 @@ fn what_cannot_be_assigned_is_refused_with_its_own_code() {
     }
 }
 
-/// How often a race is run: a thousand times in the long run.
+/// How often a race is run: a thousand times in the long run, else as `GIT_DISPATCH_TEST_ROUNDS` says.
 fn rounds() -> usize {
     match std::env::var("GIT_DISPATCH_TEST_LONG") {
         Ok(_) => 1000,
-        Err(_) => 20,
+        Err(_) => std::env::var("GIT_DISPATCH_TEST_ROUNDS").map_or(20, |rounds| rounds.parse().expect("a number")),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use super::day::Day;
 use super::seed;
 use crate::ambient::Ambient;
 use crate::commands::Context;
@@ -12,16 +11,16 @@ const OWN: &str = r"printf '%s\n' '---' 'run: echo Closed >> docs/greeting.txt' 
     git dispatch enqueue specs/8.md && git dispatch run && git dispatch collect";
 
 /// Tells what to try in the folder that was kept.
-pub(super) fn in_folder(context: &Context, folder: &str, day: &Day) {
+pub(super) fn in_folder(context: &Context, folder: &str) {
     let mut lines = vec![("the folder is yours now; delete it when you are done", go_to(folder))];
     if let Some(export) = missing_path(&context.ambient) {
         lines.push(("so that git finds `git dispatch`", export));
     }
-    let diff = format!("git -C ../hub.git diff main...{}", quoted(&day.conflict_branch));
+    let merge = format!("git -C ../hub.git log -1 -p --first-parent --format=%s main -- {}", seed::CONTESTED);
     lines.extend([
         ("where everything stands", "git dispatch list".to_owned()),
         ("what a task printed while it ran", format!("git dispatch logs {}", seed::CONFLICTING)),
-        ("the work that did not merge", diff),
+        ("how the conflict was resolved", merge),
         ("a task of your own", OWN.to_owned()),
     ]);
     let faint = |text: &str| context.ui.out.faint(&format!("# {text}"));

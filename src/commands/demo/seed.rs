@@ -20,6 +20,7 @@ const PROJECT: Files = fixtures!("repo":
     "git-dispatch.toml"
     "schemas/tea.json"
     "shelf/teas.csv"
+    "tools/mend.sh"
 );
 
 /// The specs, in the order in which a shell would list them.
@@ -39,7 +40,10 @@ pub(super) const CONFLICTING: &str = "tea-shop/greet-in-chinese";
 /// The file in which they meet.
 pub(super) const CONTESTED: &str = "docs/greeting.txt";
 
-/// How many tasks there are.
+/// The task that resolves the conflict.
+pub(super) const REPAIR: &str = "tea-shop/greet-in-chinese-repair-1";
+
+/// How many tasks there are at first.
 pub(super) const TASKS: usize = SPECS.len();
 
 /// Returns the specs' paths in the project.

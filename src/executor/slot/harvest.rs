@@ -106,7 +106,7 @@ impl Slot {
             git.check(&["update-ref", "--no-deref", "HEAD", &base])?;
         }
         let status = self.dissolve_nested(&git)?;
-        if status.is_success() && status.stdout.is_empty() {
+        if status.is_success() && status.stdout.is_empty() && !self.is_merging() {
             return Ok(());
         }
         if !status.is_success() {
@@ -119,8 +119,9 @@ impl Slot {
             .with_env("GIT_AUTHOR_EMAIL", setup.by.email.as_str())
             .with_env("GIT_COMMITTER_NAME", setup.by.name.as_str())
             .with_env("GIT_COMMITTER_EMAIL", setup.by.email.as_str());
-        // What is staged may come to nothing (only modes that the file system does not know): no commit then.
-        if !git.run(&["diff", "--cached", "--quiet"], None)?.is_success() {
+        // What is staged may come to nothing (only modes that the file system does not know): no commit then. A merge is
+        // concluded even where one side is taken whole.
+        if self.is_merging() || !git.run(&["diff", "--cached", "--quiet"], None)?.is_success() {
             git.check(&["commit", "--quiet", "--no-verify", "--no-gpg-sign", "-m", message])?;
         }
         Ok(())

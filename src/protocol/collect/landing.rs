@@ -8,7 +8,7 @@ use crate::git::objects::NewEntry;
 use crate::hub::Edit;
 use crate::hub::format::claim::STATUS_FILE;
 use crate::hub::format::{ClaimRecord, Trailers};
-use crate::hub::snapshot::{Claim, Task, status_of, targets_of};
+use crate::hub::snapshot::{Claim, Task, status_of, targets_of, work_record};
 use crate::protocol::claim::write;
 use crate::protocol::error::Result;
 use crate::protocol::session::Session;
@@ -32,7 +32,7 @@ pub(super) fn merged_claim(
 ) -> Result<Claim> {
     let record =
         ClaimRecord::following(&completed.record, Phase::Merged, &session.state.instance, session.nonce()?);
-    let mut event = status_of(&session.hub.repo, completed.id).unwrap_or_default();
+    let mut event = work_record(&session.hub.repo, completed.id).unwrap_or_default();
     event.v = crate::task::event::VERSION;
     event.at = session.ambient.now();
     event.event = Phase::Merged.as_str().to_owned();
@@ -67,9 +67,18 @@ pub fn landed(session: &Session, task: &Task, claim: &Claim) -> Option<Landed> {
         if !session.hub.repo.is_ancestor(result, tip) {
             return None;
         }
-        let merge_commit = claim.previous.and_then(|completed| merge_of(session, tip, completed, claim, result));
+        let own = claim.previous.and_then(|completed| merge_of(session, tip, completed, claim, result));
+        // What was mended landed with its repair's merge, which the claim names.
+        let merge_commit = own.or_else(|| named_merge(session, tip, claim));
         Some(Landed { target, merge_commit })
     })
+}
+
+/// The merge commit that a merged claim names, if it is below `tip`.
+fn named_merge(session: &Session, tip: ObjectId, claim: &Claim) -> Option<ObjectId> {
+    let named = status_of(&session.hub.repo, claim.id)?.merge_commit?;
+    let merge = ObjectId::from_hex(named.as_bytes()).ok()?;
+    session.hub.repo.is_ancestor(merge, tip).then_some(merge)
 }
 
 /// Finds the merge commit that brought the result of a completed claim below `tip`, by its trailer.

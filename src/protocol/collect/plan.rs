@@ -10,6 +10,7 @@ use crate::git::objects::NewCommit;
 use crate::hub::format::Trailers;
 use crate::hub::snapshot::{Claim, Snapshot, Task, target_of};
 use crate::protocol::error::Result;
+use crate::protocol::repair::{self, Mends, Use, usefulness};
 use crate::protocol::session::Session;
 use crate::task::event::ConflictFile;
 use crate::task::{Phase, State, TaskName};
@@ -113,6 +114,10 @@ impl Planner<'_> {
             return Ok(());
         };
         let name = task.name().clone();
+        if let Some(wait) = self.mends_nothing(task, result) {
+            plan.waiting.push(wait);
+            return Ok(());
+        }
         match foundation(self, plan, task, claim, rejected) {
             Foundation::Holds => {}
             Foundation::MayLand(what) => {
@@ -145,11 +150,40 @@ impl Planner<'_> {
         match made {
             Ok(merge) => {
                 plan.tip = merge.commit.filter(|_| merge.is_new).unwrap_or(plan.tip);
+                let mended = self.mended(task, &merge)?;
                 plan.merges.push(merge);
+                plan.merges.extend(mended);
             }
             Err(files) => plan.conflicts.push(Conflict { task: name, claim: claim.clone(), files }),
         }
         Ok(())
+    }
+
+    /// A repair joins only while its original waits for it, and with the original's work in it.
+    fn mends_nothing(&self, task: &Task, result: ObjectId) -> Option<Wait> {
+        let wait = |what: String| Some(Wait { task: task.name().clone(), what });
+        let mends = Mends::of(&task.spec.record)?;
+        if usefulness(self.snapshot, &task.spec.record) != Use::Wanted {
+            return wait(format!("the conflict of {}, which it is to mend", mends.task));
+        }
+        let repo = &self.session.hub.repo;
+        let holds_it = mends.work(repo).is_some_and(|work| repo.is_ancestor(work, result));
+        if holds_it { None } else { wait(format!("a person: it does not hold the work of {}", mends.task)) }
+    }
+
+    /// With a repair the work that it mends has landed, and that of the repairs between.
+    fn mended(&self, task: &Task, merge: &Merge) -> Result<Vec<Merge>> {
+        let mended = repair::mended(self.snapshot, &task.spec.record).into_iter();
+        let of_one = |(task, claim): (&Task, &Claim)| {
+            Ok(Merge {
+                task: task.name().clone(),
+                completed: claim.clone(),
+                merged: landing::merged_claim(self.session, claim, self.target, merge.commit)?,
+                commit: merge.commit,
+                is_new: false,
+            })
+        };
+        mended.map(of_one).collect()
     }
 
     /// Merges one result onto the growing tip.
@@ -193,28 +227,29 @@ impl Planner<'_> {
     }
 }
 
-/// Orders the completed tasks: dependencies first, then priority, then queue order.
+/// Orders the completed tasks: dependencies first, then priority, then queue order. What mends a task stands for it.
 fn in_order(snapshot: &Snapshot) -> Vec<&Task> {
     let mut open: Vec<&Task> = snapshot.tasks.iter().filter(|task| task.state() == State::Completed).collect();
     open.sort_by_key(|task| (task.spec.record.priority, snapshot.position(task.name())));
-    let mut waiting: HashSet<&TaskName> = open.iter().map(|task| task.name()).collect();
-    let mut dependents: HashMap<&TaskName, usize> = HashMap::new();
+    let mut mended_by: HashMap<&TaskName, &TaskName> = HashMap::new();
+    for task in open.iter().filter(|task| task.spec.record.repairs.is_some()) {
+        let mended = repair::mended(snapshot, &task.spec.record);
+        mended_by.extend(mended.into_iter().map(|(mended, _)| (mended.name(), task.name())));
+    }
+    let waiting: HashSet<&TaskName> = open.iter().map(|task| task.name()).collect();
+    let mut before: HashMap<&TaskName, HashSet<&TaskName>> = HashMap::new();
     for task in &open {
-        let count = task.spec.record.depends_on.iter().filter(|name| waiting.contains(name)).count();
-        dependents.insert(task.name(), count);
+        let named = task.spec.record.depends_on.iter();
+        let named = named.map(|name| mended_by.get(name).copied().unwrap_or(name));
+        before.insert(task.name(), named.filter(|name| waiting.contains(name)).collect());
     }
     let mut ordered = Vec::with_capacity(open.len());
     // The best one that nothing open stands before, again and again. Enqueue refuses circles; one that was forced in
     // by other means leaves the loop without a candidate, and its tasks are left where they are.
-    while let Some(at) = open.iter().position(|task| dependents.get(task.name()) == Some(&0)) {
+    while let Some(at) = open.iter().position(|task| before.get(task.name()).is_some_and(HashSet::is_empty)) {
         let task = open.remove(at);
-        waiting.remove(task.name());
-        for other in &open {
-            if other.spec.record.depends_on.contains(task.name())
-                && let Some(count) = dependents.get_mut(other.name())
-            {
-                *count -= 1;
-            }
+        for names in before.values_mut() {
+            names.remove(task.name());
         }
         ordered.push(task);
     }

@@ -18,13 +18,16 @@ use crate::protocol::finish::TAIL;
 use crate::protocol::session::Session;
 use crate::task::event::{Event, bounded_error};
 use crate::task::transition::{count, ended_badly};
-use crate::task::{Phase, Reason};
+use crate::task::{Phase, Reason, TaskName};
 
 /// Records that finished work does not merge: the claim says conflict, with the files in its tree.
+///
+/// The repair's spec is published first, so that a conflict that is seen has its repair on the queue; it is named here.
 pub(super) fn conflict(
     session: &Session,
     conflict: &Conflict,
     target: &str,
+    repair: Option<&TaskName>,
     announce: &dyn Announce,
 ) -> Result<()> {
     let claim = &conflict.claim;
@@ -35,8 +38,10 @@ pub(super) fn conflict(
     event.claim = Some(claim.id.to_string());
     event.target = Some(target.to_owned());
     event.files = Some(conflict.files.clone());
+    event.repair = repair.map(ToString::to_string);
     step(session, claim, &record, &event, None)?;
-    announce.happened(&Happened::Conflicted { task: conflict.task.clone(), files: conflict.files.clone() });
+    let (task, files) = (conflict.task.clone(), conflict.files.clone());
+    announce.happened(&Happened::Conflicted { task, files, repair: repair.cloned() });
     Ok(())
 }
 
