@@ -97,6 +97,14 @@ impl Ambient {
         self.vars.iter()
     }
 
+    /// Returns the file of the running program, where that can be told.
+    pub fn program(&self) -> Option<PathBuf> {
+        match self.source {
+            Source::System => std::env::current_exe().ok(),
+            Source::Fixed { .. } => None,
+        }
+    }
+
     /// Asks how many columns the terminal has: `COLUMNS`, else the terminal itself.
     pub fn terminal_columns(&self) -> Option<usize> {
         let said = self.var("COLUMNS").and_then(|columns| columns.parse().ok());

@@ -109,6 +109,12 @@ pub enum Command {
     Finish(commands::finish::Args),
     #[command(about = "Working: give back what you claimed")]
     Release(commands::release::Args),
+    #[command(about = "Working: say from inside a slot that the task there has ended")]
+    Done(commands::done::Args),
+    #[command(about = "Working: join the tmux session in which a task is worked on")]
+    Attach(commands::attach::Args),
+    #[command(hide = true)]
+    StartAgent(commands::start_agent::Args),
     #[command(about = "Working: push one task to one node")]
     Assign(commands::assign::Args),
     #[command(about = "Working: assign what can be pushed to nodes with a free slot")]
@@ -194,6 +200,9 @@ fn carry_out(context: &Context, command: Command) -> commands::Outcome {
         Command::Claim(args) => commands::claim::run(context, &args),
         Command::Finish(args) => commands::finish::run(context, &args),
         Command::Release(args) => commands::release::run(context, &args),
+        Command::Done(args) => commands::done::run(context, &args),
+        Command::Attach(args) => commands::attach::run(context, &args),
+        Command::StartAgent(args) => commands::start_agent::run(context, &args),
         Command::Assign(args) => commands::assign::run(context, &args),
         Command::Schedule(args) => commands::schedule::run(context, &args),
         Command::Pause(args) => commands::pause::pause(context, &args),

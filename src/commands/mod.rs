@@ -1,11 +1,13 @@
 //! The commands: one screen of story each. Resolve, do, report; what could be asked twice belongs to `protocol`.
 
 pub mod assign;
+pub mod attach;
 pub mod cancel;
 pub mod claim;
 pub mod collect;
 pub mod conflicts;
 pub mod demo;
+pub mod done;
 pub mod enqueue;
 pub mod explain;
 pub mod finish;
@@ -23,6 +25,7 @@ pub mod retry;
 pub mod run;
 pub mod schedule;
 pub mod show;
+pub mod start_agent;
 pub mod status;
 pub mod wait;
 

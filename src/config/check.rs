@@ -3,7 +3,7 @@
 
 use super::error::{ConfigError, ErrorKind};
 use super::layers::Tree;
-use super::model::{Config, ExecutorKind, NodeSettings};
+use super::model::{Config, ExecutorKind, ExecutorSettings, NodeSettings};
 use super::near::nearest;
 use super::path::KeyPath;
 use super::schema::NAMED;
@@ -124,10 +124,44 @@ fn executors(config: &Config, tree: &Tree) -> Result<(), ConfigError> {
             let help = "write the program and its arguments: [\"program\", \"{prompt}\"]".to_owned();
             return Err(bad(tree, &[place("command")], what, help));
         }
+        if settings.kind == ExecutorKind::Tmux {
+            tmux(name, settings, tree)?;
+        }
         if settings.min > settings.max {
             let what = format!("does not fit: min is {}, over max, {}", settings.min, settings.max);
             return Err(bad(tree, &[place("min"), place("max")], &what, "give both".to_owned()));
         }
+    }
+    Ok(())
+}
+
+/// A session needs an agent, and a name that tmux does not change.
+fn tmux(name: &str, settings: &ExecutorSettings, tree: &Tree) -> Result<(), ConfigError> {
+    let place = |key: &str| KeyPath::new(["executors", name, key]);
+    if settings.command.is_empty() {
+        let what = "is empty, but the executor is of kind \"tmux\"";
+        let help = "write the agent's program and its arguments: [\"agent\", \"--model\", \"{model}\"]".to_owned();
+        return Err(bad(tree, &[place("command")], what, help));
+    }
+    if settings.sessions.is_empty() && settings.max == 0 {
+        let help =
+            "name `sessions` that are there, or say with `max` how many numbered ones may be made".to_owned();
+        return Err(bad(tree, &[place("max")], "is 0, and there are no `sessions`", help));
+    }
+    let is_plain = |text: &str| {
+        text.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
+    };
+    let is_session = |text: &String| match text.split_once(':') {
+        Some((project, session)) => is_name(project) && is_plain(session),
+        None => is_plain(text),
+    };
+    let rule = || "a session is named with A-Z a-z 0-9 _ -, beginning with a letter or digit".to_owned();
+    if let Some(bad_one) = settings.sessions.iter().find(|session| !is_session(session)) {
+        return Err(bad(tree, &[place("sessions")], &format!("has {bad_one:?}, which names no session"), rule()));
+    }
+    if settings.max > 0 && !is_plain(&settings.prefix) {
+        return Err(bad(tree, &[place("prefix")], "begins no name of a session", rule()));
     }
     Ok(())
 }

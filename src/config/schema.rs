@@ -133,6 +133,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("executors.*.stall_timeout", Kind::Duration),
     key("executors.*.grace", Kind::Duration),
     key("executors.*.setup", Kind::Texts),
+    key("executors.*.setup_inputs", Kind::Globs),
     key("executors.*.teardown", Kind::Texts),
     key("executors.*.sessions", Kind::Texts),
     key("executors.*.prefix", Kind::Text),

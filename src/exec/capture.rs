@@ -45,9 +45,22 @@ impl Capture {
     /// stderr, in this order; both lead into the same pipe, so that lines stand in the order in
     /// which they were written.
     pub fn start(dir: &Path, limit: u64) -> io::Result<(Capture, Stdio, Stdio)> {
+        let (output, pen) = io::pipe()?;
+        let capture = Capture::of(dir, limit, output)?;
+        let (stdout, stderr) = ends(&pen)?;
+        Ok((capture, stdout, stderr))
+    }
+
+    /// Starts to capture what several write one after the other, each with [`ends`] of its own of the pen that is
+    /// returned. The output ends when that and all ends are gone.
+    pub fn open(dir: &Path, limit: u64) -> io::Result<(Capture, PipeWriter)> {
+        let (output, pen) = io::pipe()?;
+        Ok((Capture::of(dir, limit, output)?, pen))
+    }
+
+    /// Starts to capture what comes out of a pipe that was opened elsewhere, such as one with a name.
+    pub fn of(dir: &Path, limit: u64, output: PipeReader) -> io::Result<Capture> {
         let spool = Spool::create(dir, limit)?;
-        let (output, stdout) = io::pipe()?;
-        let stderr = stdout.try_clone()?;
         let (stopped, stop) = io::pipe()?;
         let (sender, done) = mpsc::sync_channel(1);
         let progress = Progress::new();
@@ -55,7 +68,7 @@ impl Capture {
         thread::Builder::new().name("capture".into()).spawn(move || {
             let _ = sender.send(pump(output, &stopped, spool, &touched));
         })?;
-        Ok((Capture { dir: dir.to_owned(), progress, done, stop }, stdout.into(), stderr.into()))
+        Ok(Capture { dir: dir.to_owned(), progress, done, stop })
     }
 
     /// Returns what is touched whenever something is written; for [`super::Limits::stall`].
@@ -77,6 +90,11 @@ impl Capture {
         spool.add_complaint(&mut text);
         Ok(Captured { text, total_bytes: spool.total() })
     }
+}
+
+/// Returns what stdout and stderr of one writer are set to, in this order; both lead into the same pipe.
+pub fn ends(pen: &PipeWriter) -> io::Result<(Stdio, Stdio)> {
+    Ok((pen.try_clone()?.into(), pen.try_clone()?.into()))
 }
 
 /// Returns the last `n` bytes of the capture in `dir`, which may be under way in another process, and where they begin.

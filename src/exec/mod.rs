@@ -33,3 +33,5 @@ pub use collect::{collect_output, stdin_from};
 pub use group::{end_group, group_alive, start_time};
 pub use progress::Progress;
 pub use signals::Signals;
+/// The writing end of a capture.
+pub use std::io::PipeWriter as Pen;

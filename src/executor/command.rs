@@ -3,17 +3,23 @@
 //! Each argument is filled by itself, in one pass; nothing of a spec ever meets a shell but its own `run` line under an
 //! executor of kind shell.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{Error, Result};
+use crate::ambient::Ambient;
 use crate::config::model::{ExecutorKind, ExecutorSettings, StdinSource, Verify};
 
 /// The text before the prompt, where the configuration names none: agents tend to describe instead of doing.
 const PREAMBLE: &str = "Carry out the following specification in this repository, now and completely. Change the files \
      that it calls for; do not describe what you would do, and do not ask. Commit your work when it is done; whatever \
      is left uncommitted is committed for you.\n\n";
+
+/// The text after the prompt in a session: nobody else can tell when its task has ended.
+const ENDING: &str = "\n\nWhen all of this is done and committed, run `git dispatch done` in this folder. If it cannot be \
+     done, run `git dispatch done --failed --error \"why\"` instead. Say it once, at the very end: it ends this session.\n";
 
 /// What one attempt gives to its executor.
 #[derive(Debug, Clone, Default)]
@@ -53,9 +59,11 @@ pub struct Given {
 }
 
 impl Given {
-    /// The prompt: the preamble and the spec's body.
+    /// The prompt: the preamble and the spec's body; for a session, which does not end by itself, how to say the end.
     pub fn prompt(&self, settings: &ExecutorSettings) -> String {
-        format!("{}{}", settings.preamble.as_deref().unwrap_or(PREAMBLE), self.body)
+        let preamble = settings.preamble.as_deref().unwrap_or(PREAMBLE);
+        let ending = if settings.kind == ExecutorKind::Tmux { ENDING } else { "" };
+        format!("{preamble}{}{ending}", self.body)
     }
 
     fn variables(&self) -> Vec<(&'static str, OsString)> {
@@ -86,33 +94,66 @@ impl Given {
     }
 }
 
-/// Builds the command of an executor; the caller sets folder and output.
+/// Builds the command of an executor that is a process of ours; the caller sets folder and output.
 #[expect(clippy::disallowed_methods, reason = "the one place where an executor's command is made")]
-pub fn build(settings: &ExecutorSettings, given: &Given, node_env: &[(OsString, OsString)]) -> Result<Command> {
+pub fn build(settings: &ExecutorSettings, given: &Given, ambient: &Ambient) -> Result<Command> {
     let mut command = match settings.kind {
         ExecutorKind::Shell => {
-            let line = given.run.as_ref().ok_or_else(|| Error::Spawn("the spec has no `run`".to_owned()))?;
-            let mut command = Command::new("sh");
-            command.arg("-c").arg(line);
-            command
+            shell(given.run.as_ref().ok_or_else(|| Error::Spawn("the spec has no `run`".to_owned()))?)
         }
-        ExecutorKind::Command => {
-            let argv: Vec<OsString> = settings.command.iter().map(|part| fill(part, given, settings)).collect();
+        ExecutorKind::Command | ExecutorKind::Tmux => {
+            let argv = argv(settings, given, None);
             let (program, arguments) =
                 argv.split_first().ok_or_else(|| Error::Spawn("its `command` is empty".to_owned()))?;
             let mut command = Command::new(program);
             command.args(arguments);
             command
         }
-        ExecutorKind::Tmux => {
-            return Err(Error::Spawn("executors of kind tmux are not supported by this version".to_owned()));
-        }
     };
-    command.env_clear();
-    command.envs(inherited(settings, node_env));
-    command.envs(&settings.env);
-    command.envs(given.variables());
+    command.env_clear().envs(environment(settings, given, ambient));
     Ok(command)
+}
+
+/// Builds the command of a shell line: the `run` of a spec, or a line of the configuration.
+#[expect(clippy::disallowed_methods, reason = "the one place where an executor's command is made")]
+pub fn shell(line: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(line);
+    command
+}
+
+/// Builds the command of a tool that executing needs.
+#[expect(clippy::disallowed_methods, reason = "the one place where an executor's command is made")]
+pub(super) fn tool(program: &str) -> Command {
+    Command::new(program)
+}
+
+/// Fills an executor's argv; with the id of a session that is to be resumed, the arguments for that stand behind it.
+pub fn argv(settings: &ExecutorSettings, given: &Given, resume: Option<&str>) -> Vec<OsString> {
+    let own = settings.command.iter().map(|part| fill(part, given, settings));
+    let of_resuming = |id| settings.resume_args.iter().map(move |part: &String| part.replace("{resume_id}", id));
+    let resuming = resume.into_iter().flat_map(of_resuming).map(|part| fill(&part, given, settings));
+    own.chain(resuming).collect()
+}
+
+/// The environment of whatever works on a task: the node's own as far as it is let through, the executor's `env`, and
+/// what the task is. Our own folder stands at the end of the PATH, so that `git dispatch done` is found.
+pub fn environment(settings: &ExecutorSettings, given: &Given, ambient: &Ambient) -> BTreeMap<OsString, OsString> {
+    let mut environment = inherited(settings, ambient.vars());
+    environment.extend(settings.env.iter().map(|(name, value)| (name.into(), value.into())));
+    if let Some(folder) = ambient.program().as_deref().and_then(std::path::Path::parent) {
+        let path = environment.entry("PATH".into()).or_default();
+        let mut folders: Vec<PathBuf> = std::env::split_paths(path).collect();
+        if !folders.iter().any(|known| known == folder) {
+            folders.push(folder.to_owned());
+            if let Ok(joined) = std::env::join_paths(folders.iter().filter(|folder| !folder.as_os_str().is_empty()))
+            {
+                *path = joined;
+            }
+        }
+    }
+    environment.extend(given.variables().into_iter().map(|(name, value)| (name.into(), value)));
+    environment
 }
 
 /// Says what the executor reads on stdin.
@@ -134,11 +175,7 @@ pub fn verifying(
 ) -> Option<Command> {
     let mut command = match how {
         Verify::None => return None,
-        Verify::Line(line) => {
-            let mut command = Command::new("sh");
-            command.arg("-c").arg(line);
-            command
-        }
+        Verify::Line(line) => shell(line),
         Verify::Argv(argv) => {
             let (program, arguments) = argv.split_first()?;
             // A path is one in the clone, wherever this process was started.
@@ -150,24 +187,30 @@ pub fn verifying(
         }
     };
     command.env_clear();
-    command.envs(let_through(&["*".to_owned()], own_env));
+    command.envs(let_through(&["*".to_owned()], own_env.iter().map(|(name, value)| (name, value))));
     command.envs(variables.iter().map(|(name, value)| (*name, value)));
     Some(command)
 }
 
 /// The node's own environment as far as `env_allow` lets it through, without ours and without what points git
 /// elsewhere.
-fn inherited(settings: &ExecutorSettings, node_env: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
+fn inherited<'a>(
+    settings: &ExecutorSettings,
+    node_env: impl Iterator<Item = (&'a OsString, &'a OsString)>,
+) -> BTreeMap<OsString, OsString> {
     let_through(&settings.env_allow, node_env)
 }
 
-fn let_through(globs: &[String], node_env: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
+fn let_through<'a>(
+    globs: &[String],
+    node_env: impl Iterator<Item = (&'a OsString, &'a OsString)>,
+) -> BTreeMap<OsString, OsString> {
     let mut allow = globset::GlobSetBuilder::new();
     for glob in globs.iter().filter_map(|glob| globset::Glob::new(glob).ok()) {
         allow.add(glob);
     }
     let Ok(allow) = allow.build() else {
-        return Vec::new();
+        return BTreeMap::new();
     };
     let is_ours = |name: &str| {
         name.starts_with("DISPATCH_")
@@ -175,9 +218,8 @@ fn let_through(globs: &[String], node_env: &[(OsString, OsString)]) -> Vec<(OsSt
             || crate::git::process::redirects_git(name)
     };
     node_env
-        .iter()
         .filter(|(name, _)| name.to_str().is_some_and(|name| allow.is_match(name) && !is_ours(name)))
-        .cloned()
+        .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
 }
 
@@ -254,7 +296,8 @@ mod tests {
     fn what_points_git_elsewhere_is_not_inherited() {
         let env = [("PATH", "/bin"), ("GIT_DIR", "/x"), ("DISPATCH_TASK", "other"), ("GIT_DISPATCH_NODE", "n")]
             .map(|(name, value)| (OsString::from(name), OsString::from(value)));
-        let kept: Vec<_> = inherited(&settings(), &env).into_iter().map(|(name, _)| name).collect();
+        let env = env.iter().map(|(name, value)| (name, value));
+        let kept: Vec<_> = inherited(&settings(), env).into_keys().collect();
         assert_eq!(kept, [OsString::from("PATH")]);
     }
 }

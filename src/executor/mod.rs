@@ -4,7 +4,10 @@
 //! hub: what an ending means for a task is `protocol`'s.
 
 pub mod command;
+pub mod said;
 pub mod slot;
+pub mod steps;
+pub mod tmux;
 pub mod verify;
 pub mod work;
 
@@ -38,6 +41,15 @@ pub enum Error {
     #[error("the executor cannot be started: {0}")]
     #[diagnostic(code(dispatch::run::spawn), help("see `[executors.NAME]` in git-dispatch.toml"))]
     Spawn(String),
+    /// `done` was said where nothing is at work.
+    #[error("no task is at work in this folder")]
+    #[diagnostic(
+        code(dispatch::done::not_in_slot),
+        help(
+            "an executor says it in the folder that it was started in; by hand, it is `git dispatch finish TASK`"
+        )
+    )]
+    NotInSlot,
 }
 
 impl Error {

@@ -51,6 +51,11 @@ impl Slot {
         Self { root: work_dir.join(number.to_string()) }
     }
 
+    /// Names the slot that has this folder.
+    pub fn of_root(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
     /// Names a place of the same kind that is no node's slot.
     pub fn named(work_dir: &Path, name: &str) -> Self {
         Self { root: work_dir.join(name) }
@@ -77,7 +82,7 @@ impl Slot {
     }
 
     /// Points git(1) at the clone, explicitly: a `.git` that is gone must not make git look further up.
-    pub(super) fn git(&self) -> Git {
+    pub(in crate::executor) fn git(&self) -> Git {
         let clone = self.clone_dir();
         Git::at(&clone.join(".git"), Some(&clone))
     }

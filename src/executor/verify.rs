@@ -7,7 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use super::slot::{Setup, Slot, SlotRecord};
-use super::work::{self, Worked};
+use super::work::{self, End, Worked};
 use super::{Result, command};
 use crate::config::model::Verify;
 use crate::exec::{Cancel, Ended};
@@ -83,11 +83,11 @@ pub fn verify(
 /// Reads how the command ended. A shell says with codes of its own that what it was to run is not there (126, 127) or
 /// was ended by a signal (128 and its number).
 fn judge(worked: &Worked, by_shell: bool) -> Verdict {
-    let status = match &worked.ended {
-        Err(_) => return Verdict::NotStarted,
-        Ok(Ended::Cancelled) => return Verdict::Cancelled,
-        Ok(Ended::TimedOut | Ended::Stalled) => return Verdict::TimedOut,
-        Ok(Ended::Exited(status)) => *status,
+    let status = match &worked.end {
+        End::NotStarted(_) | End::Vanished(_) | End::Said(_) => return Verdict::NotStarted,
+        End::Ended(Ended::Cancelled) => return Verdict::Cancelled,
+        End::Ended(Ended::TimedOut | Ended::Stalled) => return Verdict::TimedOut,
+        End::Ended(Ended::Exited(status)) => *status,
     };
     match (status.code(), signal(status)) {
         (Some(0), _) => Verdict::Passed,
@@ -113,11 +113,12 @@ fn is_from_outside(signal: i32) -> bool {
 }
 
 fn told(worked: &Worked) -> String {
-    let how = match &worked.ended {
-        Err(why) => return why.clone(),
-        Ok(Ended::Cancelled) => "told to stop".to_owned(),
-        Ok(Ended::TimedOut | Ended::Stalled) => "it ran longer than it may".to_owned(),
-        Ok(Ended::Exited(status)) => match (status.code(), signal(*status)) {
+    let how = match &worked.end {
+        End::NotStarted(why) | End::Vanished(why) => return why.clone(),
+        End::Said(_) => "it said that it is done".to_owned(),
+        End::Ended(Ended::Cancelled) => "told to stop".to_owned(),
+        End::Ended(Ended::TimedOut | Ended::Stalled) => "it ran longer than it may".to_owned(),
+        End::Ended(Ended::Exited(status)) => match (status.code(), signal(*status)) {
             (Some(code), _) => format!("exit code {code}"),
             (None, Some(signal)) => format!("ended by signal {signal}"),
             (None, None) => "ended by a signal".to_owned(),
@@ -133,8 +134,8 @@ mod tests {
     use super::*;
 
     fn verdict(raw: i32, by_shell: bool) -> Verdict {
-        let ended = Ok(Ended::Exited(ExitStatus::from_raw(raw)));
-        judge(&Worked { ended, took: Duration::ZERO, log: vec![], log_bytes: 0, output: None }, by_shell)
+        let end = End::Ended(Ended::Exited(ExitStatus::from_raw(raw)));
+        judge(&Worked { end, took: Duration::ZERO, log: vec![], log_bytes: 0, output: None }, by_shell)
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! Running one executor in a slot, from its start to the end of its whole process group.
 
-use std::ffi::OsString;
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -8,10 +7,14 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::command::{self, Given};
+use super::said::Said;
 use super::slot::{Slot, SlotRecord};
+use super::steps::{self, Plan};
+use super::tmux::{self, Place};
 use super::{Error, Result};
-use crate::config::model::{ExecutorSettings, Timeout};
-use crate::exec::{Cancel, Capture, Ended, Limits, spawn, start_time};
+use crate::ambient::Ambient;
+use crate::config::model::{ExecutorKind, ExecutorSettings, Timeout};
+use crate::exec::{Cancel, Capture, Ended, Limits, Pen, capture, spawn, start_time};
 use crate::fail;
 
 /// How much of the output is kept, in bytes: this much of its beginning and this much of its end.
@@ -23,11 +26,50 @@ const LOG_WAIT: Duration = Duration::from_secs(2);
 /// What the executor may leave at most.
 const OUTPUT_LIMIT: u64 = 256 * 1024;
 
-/// How an executor ended.
+/// How often is looked whether the executor has said that it is done.
+const LISTEN: Duration = Duration::from_millis(200);
+
+/// One attempt's work: where, with what, and for how long.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// The slot.
+    pub slot: &'a Slot,
+    /// The executor.
+    pub settings: &'a ExecutorSettings,
+    /// What it is given.
+    pub given: &'a Given,
+    /// Whether the slot has to be set up.
+    pub plan: &'a Plan,
+    /// How long all of it may take.
+    pub deadline: Duration,
+    /// How long it may be silent.
+    pub stall: Option<Duration>,
+    /// The repository's folder, where relative paths of the configuration begin.
+    pub repository: &'a std::path::Path,
+    /// The node's environment.
+    pub ambient: &'a Ambient,
+    /// Raised when it is to stop.
+    pub cancel: &'a Cancel,
+}
+
+/// How the work ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// It could not be started.
+    NotStarted(String),
+    /// What it ran in is gone, and nobody knows what became of it.
+    Vanished(String),
+    /// Its process ended, or was ended.
+    Ended(Ended),
+    /// It said itself that it has ended.
+    Said(Said),
+}
+
+/// How an executor ended, and what it left.
 #[derive(Debug)]
 pub struct Worked {
-    /// How it ended; `Err`: it could not be started.
-    pub ended: std::result::Result<Ended, String>,
+    /// How it ended.
+    pub end: End,
     /// How long it took.
     pub took: Duration,
     /// The bounded output.
@@ -51,23 +93,31 @@ pub fn give(slot: &Slot, given: &mut Given, spec: &[u8], settings: &ExecutorSett
     write(&given.prompt_file, given.prompt(settings).as_bytes())
 }
 
-/// Runs the executor and waits for its end, its time-out, or `cancel`.
-pub fn run(
-    slot: &Slot,
-    record: &mut SlotRecord,
-    settings: &ExecutorSettings,
-    given: &Given,
-    limits: (Option<Duration>, Option<Duration>),
-    node_env: &[(OsString, OsString)],
-    cancel: &Cancel,
-) -> Result<Worked> {
-    let command = match command::build(settings, given, node_env) {
-        Ok(command) => command,
-        Err(error) => return Ok(Worked::not_started(error.to_string())),
+/// Runs the executor and waits for its end, its time-out, or until it is to stop.
+pub fn run(job: &Job<'_>, record: &mut SlotRecord) -> Result<Worked> {
+    let started = Instant::now();
+    // Before anything is begun, a session may have to be waited for.
+    let place = match job.settings.kind {
+        ExecutorKind::Tmux => match tmux::take(job) {
+            Ok(place) => Some(place),
+            Err(end) => return Ok(Worked::new(end, started.elapsed(), Vec::new(), 0)),
+        },
+        _ => None,
     };
-    let stdin = command::stdin(settings, given).map_err(|error| Error::slot(slot.log_dir(), error))?;
-    let mut worked = run_command(slot, record, command, stdin, limits, *settings.grace, cancel)?;
-    worked.output = output(&given.result_file);
+    let (capture, pen) = match &place {
+        Some(place) => place.capture(job, LOG_LIMIT),
+        None => Capture::open(&job.slot.log_dir(), LOG_LIMIT),
+    }
+    .map_err(|error| Error::slot(job.slot.log_dir(), error))?;
+    begin(job.slot, record)?;
+    let end = match job.plan.set_up(job, record, &pen)? {
+        Some(end) => end,
+        None => job.work(record, place, &capture, &pen)?,
+    };
+    steps::tear_down(job, record, &pen)?;
+    drop(pen);
+    let mut worked = Worked::of(end, started, capture, job.slot)?;
+    worked.output = output(&job.given.result_file);
     Ok(worked)
 }
 
@@ -83,40 +133,71 @@ pub fn run_command(
     cancel: &Cancel,
 ) -> Result<Worked> {
     let started = Instant::now();
-    let io = |error| Error::slot(slot.log_dir(), error);
-    let (capture, stdout, stderr) = Capture::start(&slot.log_dir(), LOG_LIMIT).map_err(io)?;
-    command.current_dir(slot.clone_dir()).stdin(stdin).stdout(stdout).stderr(stderr);
-    let program = command.get_program().to_string_lossy().into_owned();
+    let (capture, pen) =
+        Capture::open(&slot.log_dir(), LOG_LIMIT).map_err(|error| Error::slot(slot.log_dir(), error))?;
+    let (deadline, stall) = limits;
+    let limits = Limits { deadline, stall: stall.map(|time| (time, capture.progress())), grace };
+    command.stdin(stdin);
+    begin(slot, record)?;
+    let end = match wait_for(slot, &mut command, record, &pen, &limits, cancel) {
+        Ok(ended) => End::Ended(ended),
+        Err(Error::Spawn(why)) => End::NotStarted(why),
+        Err(error) => return Err(error),
+    };
+    drop(pen);
+    Worked::of(end, started, capture, slot)
+}
+
+/// Notes that something is about to be started in a slot.
+fn begin(slot: &Slot, record: &mut SlotRecord) -> Result<()> {
     record.begun = true;
     record.write(slot).map_err(|error| Error::slot(slot.root(), error))?;
     fail::point("executor.before");
-    let child = match spawn(&mut command) {
-        Ok(child) => child,
-        Err(error) => return Ok(Worked::not_started(format!("`{program}` could not be started: {error}"))),
-    };
+    Ok(())
+}
+
+/// Starts a command in the slot, writes down what is to be ended if we die, and waits for its end.
+pub(super) fn wait_for(
+    slot: &Slot,
+    command: &mut Command,
+    record: &mut SlotRecord,
+    pen: &Pen,
+    limits: &Limits,
+    cancel: &Cancel,
+) -> Result<Ended> {
+    let io = |error| Error::slot(slot.log_dir(), error);
+    let (stdout, stderr) = capture::ends(pen).map_err(io)?;
+    command.current_dir(slot.clone_dir()).stdout(stdout).stderr(stderr);
+    let program = command.get_program().to_string_lossy().into_owned();
+    let child =
+        spawn(command).map_err(|error| Error::Spawn(format!("`{program}` could not be started: {error}")))?;
     fail::point("executor.started");
-    record.group = Some(child.id());
-    record.started = start_time(child.id());
-    record.write(slot).map_err(|error| Error::slot(slot.root(), error))?;
+    note_group(slot, record, child.id())?;
     fail::point("executor.recorded");
-    let (deadline, stall) = limits;
-    let limits = Limits { deadline, stall: stall.map(|time| (time, capture.progress())), grace };
-    let ended = child.wait(&limits, cancel).map_err(io)?;
+    let ended = child.wait(limits, cancel).map_err(io)?;
     fail::point("executor.ended");
-    let took = started.elapsed();
-    let captured = capture.finish(LOG_WAIT).map_err(io)?;
-    Ok(Worked { ended: Ok(ended), took, log: captured.text, log_bytes: captured.total_bytes, output: None })
+    Ok(ended)
+}
+
+/// Writes down the process group that works in the slot.
+pub(super) fn note_group(slot: &Slot, record: &mut SlotRecord, group: u32) -> Result<()> {
+    record.group = Some(group);
+    record.started = start_time(group);
+    record.write(slot).map_err(|error| Error::slot(slot.root(), error))
 }
 
 impl Worked {
-    fn not_started(why: String) -> Self {
-        Self {
-            log: format!("git-dispatch: {why}\n").into_bytes(),
-            log_bytes: 0,
-            ended: Err(why),
-            took: Duration::ZERO,
-            output: None,
+    pub(super) fn new(end: End, took: Duration, mut log: Vec<u8>, log_bytes: u64) -> Self {
+        if let End::NotStarted(why) | End::Vanished(why) = &end {
+            log.extend_from_slice(format!("git-dispatch: {why}\n").as_bytes());
         }
+        Self { end, took, log, log_bytes, output: None }
+    }
+
+    fn of(end: End, started: Instant, capture: Capture, slot: &Slot) -> Result<Self> {
+        let took = started.elapsed();
+        let captured = capture.finish(LOG_WAIT).map_err(|error| Error::slot(slot.log_dir(), error))?;
+        Ok(Self::new(end, took, captured.text, captured.total_bytes))
     }
 
     /// The last line of the output, for people who look at an error without looking at the log: after a colon, or
@@ -125,6 +206,52 @@ impl Worked {
         let text = String::from_utf8_lossy(&self.log);
         let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
         if line.is_empty() { String::new() } else { format!(": {}", line.chars().take(200).collect::<String>()) }
+    }
+}
+
+impl Job<'_> {
+    fn work(&self, record: &mut SlotRecord, place: Option<Place>, capture: &Capture, pen: &Pen) -> Result<End> {
+        let stall = self.stall.map(|time| (time, capture.progress()));
+        let limits = Limits { deadline: Some(self.deadline), stall, grace: *self.settings.grace };
+        match place {
+            Some(place) => place.work(self, record, &limits),
+            None => self.process(record, &limits, pen),
+        }
+    }
+
+    /// Runs an executor that is a process of ours.
+    fn process(&self, record: &mut SlotRecord, limits: &Limits, pen: &Pen) -> Result<End> {
+        let mut command = match command::build(self.settings, self.given, self.ambient) {
+            Ok(command) => command,
+            Err(error) => return Ok(End::NotStarted(error.to_string())),
+        };
+        let io = |error| Error::slot(self.slot.log_dir(), error);
+        command.stdin(command::stdin(self.settings, self.given).map_err(io)?);
+        let claim = record.claim.clone();
+        // Whoever says that it is done may take the time of grace to leave by itself.
+        let (stop, over) = (self.cancel.child(), Cancel::new());
+        let listen = || {
+            while !over.wait_for(LISTEN) {
+                if Said::of(self.slot, &claim).is_some() {
+                    if !over.wait_for(limits.grace) {
+                        stop.raise();
+                    }
+                    return;
+                }
+            }
+        };
+        let ended = std::thread::scope(|scope| {
+            scope.spawn(listen);
+            let ended = wait_for(self.slot, &mut command, record, pen, limits, &stop);
+            over.raise();
+            ended
+        });
+        match (ended, Said::of(self.slot, &record.claim)) {
+            (Err(Error::Spawn(why)), _) => Ok(End::NotStarted(why)),
+            (Err(error), _) => Err(error),
+            (Ok(_), Some(said)) => Ok(End::Said(said)),
+            (Ok(ended), None) => Ok(End::Ended(ended)),
+        }
     }
 }
 

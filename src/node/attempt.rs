@@ -2,16 +2,17 @@
 //!
 //! Touches no shared ref: what came of it is handed to the loop, which alone publishes.
 
-use std::ffi::OsString;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::config::model::ExecutorSettings;
 use crate::exec::{Cancel, Ended};
 use crate::executor::command::Given;
 use crate::executor::slot::harvest::Harvest;
 use crate::executor::slot::{self, Setup, Slot, SlotRecord};
-use crate::executor::work::{self, Worked};
+use crate::executor::steps::Plan;
+use crate::executor::work::{self, End, Job, Worked};
 use crate::executor::{Error as ExecutorError, Result as ExecutorResult};
 use crate::git::ObjectId;
 use crate::hub::Layout;
@@ -29,6 +30,9 @@ const DEFERRED: i32 = 75;
 
 /// The longest that an executor may ask to be left alone: a nonsensical number must not switch it off for good.
 const MOST_REST: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Why well-ended work is no result.
+const NO_DESCENT: &str = "its result does not descend from the base that it was given";
 
 /// What came of an attempt.
 #[derive(Debug)]
@@ -72,7 +76,7 @@ struct Attempt<'a> {
     number: usize,
     slot: Slot,
     origin: String,
-    keep_ignored: Vec<String>,
+    keep: Vec<String>,
 }
 
 impl<'a> Attempt<'a> {
@@ -80,7 +84,7 @@ impl<'a> Attempt<'a> {
         Self {
             slot: Slot::at(&session.work_dir(), number),
             origin: session.hub.url(),
-            keep_ignored: session.config.node_settings(session.node.as_str()).keep_ignored,
+            keep: session.config.node_settings(session.node.as_str()).keep_ignored,
             session,
             won,
             number,
@@ -92,23 +96,31 @@ impl<'a> Attempt<'a> {
             origin: &self.origin,
             branch: self.won.claim.record.branch.as_deref().unwrap_or("task"),
             base: self.won.base.commit,
-            keep_ignored: &self.keep_ignored,
+            keep_ignored: &self.keep,
             by: &self.session.by,
         }
     }
 
-    fn carry_out(&self, cancel: &Cancel) -> ExecutorResult<Outcome> {
-        let repo = &self.session.hub.repo;
+    fn carry_out(mut self, cancel: &Cancel) -> ExecutorResult<Outcome> {
+        let session = self.session;
+        let repo = &session.hub.repo;
         let mut record = self.record();
         record.write(&self.slot).map_err(|error| ExecutorError::slot(self.slot.root(), error))?;
+        let name = self.executor();
+        let settings = session
+            .config
+            .executor(&name)
+            .ok_or_else(|| ExecutorError::Spawn(format!("there is no executor `{name}` here")))?;
+        let plan = Plan::new(&self.slot, settings, repo, self.won.base.commit)?;
+        self.keep.extend(plan.keeps());
         self.slot.prepare(repo, &self.setup())?;
         if let Some(mends) = Mends::of(&self.won.spec.record) {
             let work =
                 mends.work(repo).ok_or_else(|| ExecutorError::Spawn(format!("no work of {} here", mends.task)))?;
             self.slot.begin_merge(&self.setup(), work)?;
         }
-        let started_at = self.session.ambient.now();
-        let done = self.work(&mut record, cancel).and_then(|worked| Ok((worked, self.harvest()?)));
+        let started_at = session.ambient.now();
+        let done = self.work(&mut record, settings, &plan, cancel).and_then(|worked| Ok((worked, self.harvest()?)));
         match done {
             Ok((worked, harvest)) => {
                 let lacks =
@@ -147,17 +159,19 @@ impl<'a> Attempt<'a> {
             group: None,
             started: None,
             slot: self.number,
+            tmux: None,
         }
     }
 
-    fn work(&self, record: &mut SlotRecord, cancel: &Cancel) -> ExecutorResult<Worked> {
+    fn work(
+        &self,
+        record: &mut SlotRecord,
+        settings: &ExecutorSettings,
+        plan: &Plan,
+        cancel: &Cancel,
+    ) -> ExecutorResult<Worked> {
         let session = self.session;
         let task = &self.won.spec.record;
-        let name = self.executor();
-        let settings = session
-            .config
-            .executor(&name)
-            .ok_or_else(|| ExecutorError::Spawn(format!("there is no executor `{name}` here")))?;
         let bytes = session.hub.repo.file_in(self.won.spec.id, FILE).unwrap_or_default();
         let defaults = Defaults { project: task.task.project.clone(), id: Some(task.task.id.to_string()) };
         let parsed = spec::parse(FILE, &bytes, &defaults)
@@ -179,32 +193,45 @@ impl<'a> Attempt<'a> {
             ..Given::default()
         };
         work::give(&self.slot, &mut given, &bytes, settings)?;
-        let limits = (
-            Some(work::timeout(settings, parsed.timeout_minutes, parsed.estimate_minutes)),
-            settings.stall_timeout.unless_zero(),
-        );
-        let env: Vec<(OsString, OsString)> =
-            session.ambient.vars().map(|(name, value)| (name.clone(), value.clone())).collect();
-        work::run(&self.slot, record, settings, &given, limits, &env, cancel)
+        let job = Job {
+            slot: &self.slot,
+            settings,
+            given: &given,
+            plan,
+            deadline: work::timeout(settings, parsed.timeout_minutes, parsed.estimate_minutes),
+            stall: settings.stall_timeout.unless_zero(),
+            repository: session.hub.repo.work_tree().unwrap_or_else(|| session.hub.repo.common_dir()),
+            ambient: &session.ambient,
+            cancel,
+        };
+        work::run(&job, record)
     }
 
     /// `lacks`: what a repair's result lacks.
     fn judge(&self, started_at: Timestamp, worked: Worked, harvest: Harvest, lacks: Option<String>) -> Outcome {
         let kept = (harvest.result != self.won.base.commit && harvest.descends).then_some(harvest.result);
-        let (reason, error, exit_code) = match &worked.ended {
-            Err(why) => (Some(Reason::Spawn), Some(why.clone()), None),
-            Ok(Ended::Cancelled) => {
+        // What ended well is a result only where it can be one.
+        let flaw = if harvest.descends { lacks } else { Some(NO_DESCENT.to_owned()) };
+        let reason_of = |flaw: &Option<String>| flaw.is_some().then_some(Reason::Exit);
+        let (reason, error, exit_code) = match &worked.end {
+            End::NotStarted(why) => (Some(Reason::Spawn), Some(why.clone()), None),
+            End::Vanished(why) => (Some(Reason::Lost), Some(why.clone()), None),
+            End::Said(said) if said.failed => {
+                let why = said.error.clone().unwrap_or_else(|| "it said that it failed".to_owned());
+                (Some(Reason::Exit), Some(why), None)
+            }
+            End::Said(_) => (reason_of(&flaw), flaw, None),
+            End::Ended(Ended::Cancelled) => {
                 return Outcome::GivenBack { reason: Reason::Drained, work: kept, rest: None };
             }
-            Ok(Ended::TimedOut) => (Some(Reason::Timeout), Some("it ran longer than it may".to_owned()), None),
-            Ok(Ended::Stalled) => (Some(Reason::Stall), Some("it was silent longer than it may".to_owned()), None),
-            Ok(Ended::Exited(status)) => match status.code() {
-                Some(0) if !harvest.descends => {
-                    let why = "its result does not descend from the base that it was given";
-                    (Some(Reason::Exit), Some(why.to_owned()), Some(0))
-                }
-                Some(0) if lacks.is_some() => (Some(Reason::Exit), lacks, Some(0)),
-                Some(0) => (None, None, Some(0)),
+            End::Ended(Ended::TimedOut) => {
+                (Some(Reason::Timeout), Some("it ran longer than it may".to_owned()), None)
+            }
+            End::Ended(Ended::Stalled) => {
+                (Some(Reason::Stall), Some("it was silent longer than it may".to_owned()), None)
+            }
+            End::Ended(Ended::Exited(status)) => match status.code() {
+                Some(0) => (reason_of(&flaw), flaw, Some(0)),
                 Some(DEFERRED) => {
                     let rest = Some((self.executor(), self.rest(worked.output.as_ref())));
                     return Outcome::GivenBack { reason: Reason::Quota, work: kept, rest };

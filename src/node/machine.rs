@@ -239,7 +239,12 @@ impl Machine {
             view.watched.iter().map(|(task, ..)| task).filter(|task| !lost.contains_key(task)).collect();
         let is_free =
             |task: &&TaskName| !held.contains(task) && !at_work.contains(task) && !self.set_aside.contains(*task);
-        let tasks: Vec<TaskName> = view.ready.iter().filter(is_free).take(free).cloned().collect();
+        let mut places = HashSet::new();
+        let mut has_room = |task: &&TaskName| {
+            view.room.get(*task).is_none_or(|free| free.iter().any(|place| places.insert(place.as_str())))
+        };
+        let free_tasks = view.ready.iter().filter(is_free);
+        let tasks: Vec<TaskName> = free_tasks.filter(|task| has_room(task)).take(free).cloned().collect();
         if !tasks.is_empty() {
             self.claiming = true;
             let over: Vec<ObjectId> = tasks.iter().filter_map(|task| lost.get(task).copied()).collect();

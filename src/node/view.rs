@@ -1,10 +1,11 @@
 //! What the node sees of the fleet, taken from a snapshot for the pure machine.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::liveness::Beat;
 use super::machine::View;
+use crate::executor::tmux::Room;
 use crate::hub::nodes::Seen;
 use crate::hub::snapshot::{Snapshot, Standing, Task};
 use crate::protocol::{Result, Session, pick};
@@ -20,8 +21,10 @@ pub fn view(
     resting: &BTreeSet<String>,
 ) -> Result<View> {
     let nodes = session.hub.node_records()?;
+    let (ready, room) = ready(session, snapshot, wanted, resting);
     let mut view = View {
-        ready: ready(session, snapshot, wanted, resting),
+        ready,
+        room,
         paused: session.hub.control()?.is_paused(session.node.as_str()),
         fleet: nodes.iter().filter(|node| node.record.state != "stopped").count(),
         jitter: session.ambient.fraction(),
@@ -39,13 +42,30 @@ pub fn view(
     Ok(view)
 }
 
-fn ready(session: &Session, snapshot: &Snapshot, wanted: &[TaskName], resting: &BTreeSet<String>) -> Vec<TaskName> {
+/// The tasks that may be claimed now, the best first, with the sessions that are free for those which need one.
+fn ready(
+    session: &Session,
+    snapshot: &Snapshot,
+    wanted: &[TaskName],
+    resting: &BTreeSet<String>,
+) -> (Vec<TaskName>, BTreeMap<TaskName, Vec<String>>) {
     let mut offer = pick::offer(session, snapshot, &session.node, false);
     offer.executors.retain(|executor| !resting.contains(executor));
     let mut candidates: Vec<Candidate> = pick::candidates(session, snapshot);
     candidates.extend(pick::takeovers(session, snapshot).map(|(_, candidate)| candidate));
     candidates.retain(|candidate| wanted.is_empty() || wanted.contains(&candidate.name));
-    order::choose(&candidates, &offer).into_iter().map(|candidate| candidate.name.clone()).collect()
+    let chosen = order::choose(&candidates, &offer);
+    let ready = chosen.iter().map(|candidate| candidate.name.clone()).collect();
+    let mut sessions = Room::default();
+    let mut room = BTreeMap::new();
+    for candidate in chosen {
+        let settings = session.config.executor(&candidate.executor);
+        let project = candidate.name.project.as_str();
+        if let Some(free) = settings.and_then(|settings| sessions.of(settings, project, &session.ambient)) {
+            room.insert(candidate.name.clone(), free);
+        }
+    }
+    (ready, room)
 }
 
 /// Adds what has to be watched of one task: its claim, and what keeps that alive.

@@ -4,6 +4,7 @@
 
 pub mod announce;
 pub mod assign;
+pub mod attach;
 pub mod base;
 pub mod blocked;
 pub mod branch;

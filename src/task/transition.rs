@@ -69,12 +69,12 @@ pub fn taken_away(before: Attempts, reason: Reason, max_attempts: u32) -> Phase 
 
 /// Returns what a task becomes when its running attempt ended badly: `failed`, or `released` for another try, as long as
 /// the policy wants one. Attempts that ended by themselves are tried again `retry_failed` times; what could not even be
-/// started is tried elsewhere, up to `max_attempts`.
+/// started, or whose session vanished, is tried elsewhere, up to `max_attempts`.
 pub fn ended_badly(before: Attempts, reason: Reason, retry_failed: u32, max_attempts: u32) -> Phase {
     let charged = before.charged + u32::from(reason.is_charged());
     let again = match reason {
         Reason::Exit | Reason::Timeout | Reason::Stall | Reason::Verify => charged <= retry_failed,
-        Reason::Spawn => true,
+        Reason::Spawn | Reason::Lost => true,
         _ => false,
     };
     if again && charged < max_attempts { Phase::Released } else { Phase::Failed }

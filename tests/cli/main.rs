@@ -22,8 +22,10 @@ mod logs; // what executors wrote
 
 // Working.
 mod claim; // tasks taken by hand
+mod done; // what an executor says of its end; what is run around the work
 mod executor; // what an executor gets, and how it is ended
 mod run; // nodes that claim and work at the same time
+mod tmux; // agents in tmux sessions
 mod vandals; // executors that break their clone or plant something in it
 
 // Merging.

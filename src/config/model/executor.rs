@@ -37,17 +37,19 @@ pub struct ExecutorSettings {
     pub grace: Dur,
     /// What is run in the slot before the work.
     pub setup: Vec<String>,
+    /// Globs of the files that `setup` depends on; empty: all files.
+    pub setup_inputs: Vec<String>,
     /// What is run in the slot after the work.
     pub teardown: Vec<String>,
-    /// tmux: the sessions to use; empty: numbered ones.
+    /// tmux: sessions that are there, as `NAME` or, for tasks of one project alone, `PROJECT:NAME`.
     pub sessions: Vec<String>,
     /// tmux: what the names of numbered sessions begin with.
     pub prefix: String,
     /// tmux: the number of the first of them.
     pub start_index: u32,
-    /// tmux: how many sessions are kept open; at most `max`.
+    /// tmux: how many numbered sessions are kept open; at most `max`.
     pub min: u32,
-    /// tmux: how many there may be.
+    /// tmux: how many numbered sessions there may be; zero: none.
     pub max: u32,
     /// tmux: what the session shows when it waits for input.
     pub prompt_pattern: String,
@@ -55,7 +57,7 @@ pub struct ExecutorSettings {
     pub prompt_timeout: Dur,
     /// tmux: how long idle means done; zero: off.
     pub idle_done: Dur,
-    /// tmux: how long a session rests after a task.
+    /// tmux: how long a session rests after a failure.
     pub cooldown: Dur,
     /// tmux: the folder with resume ids; none: not used.
     #[serde(with = "blank")]

@@ -29,6 +29,22 @@ pub struct SlotRecord {
     pub started: Option<String>,
     /// The slot's number.
     pub slot: usize,
+    /// The tmux window that the work is done in.
+    pub tmux: Option<Window>,
+}
+
+/// A window in a tmux session.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Window {
+    /// The server's socket.
+    pub socket: String,
+    /// The session.
+    pub session: String,
+    /// The window's own id, such as `@3`.
+    pub window: String,
+    /// Its pane's, such as `%4`.
+    pub pane: String,
 }
 
 impl SlotRecord {

@@ -1,6 +1,6 @@
 //! What the machine is told and what it tells: its settings, the view of the fleet, events and effects.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use crate::git::ObjectId;
@@ -31,6 +31,8 @@ pub struct Settings {
 pub struct View {
     /// The tasks that may start here now, best first; those among `watched`, only once their nodes are lost.
     pub ready: Vec<TaskName>,
+    /// For those of them that need one of several places, such as a session: the places that are free for it.
+    pub room: BTreeMap<TaskName, Vec<String>>,
     /// The claims that are the tips of their chains.
     pub tips: HashSet<ObjectId>,
     /// What is watched for signs of life: nodes, and claims that their nodes do not list.

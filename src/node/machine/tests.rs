@@ -411,3 +411,16 @@ fn a_run_does_not_leave_over_a_claim_that_is_about_to_be_tried() {
     let effects = machine.step(at(13), won(&[2]));
     assert!(effects.contains(&Effect::Start { slot: 1, task: task(2), claim: claim(2) }), "{effects:?}");
 }
+
+#[test]
+fn no_more_is_claimed_than_there_are_places_for() {
+    let (mut machine, _) = Machine::new(settings());
+    let places = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let mut view = seen(4, &[]);
+    // The first has none, the second and third share one, the fourth needs none.
+    view.room = [(task(1), places(&[])), (task(2), places(&["a"])), (task(3), places(&["a"]))].into();
+    assert_eq!(claimed(&machine.step(at(0), Event::Synced(view.clone()))), Some(2));
+    let mut machine = Machine::new(settings()).0;
+    view.room.insert(task(3), places(&["a", "b"]));
+    assert_eq!(claimed(&machine.step(at(0), Event::Synced(view))), Some(3));
+}
