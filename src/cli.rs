@@ -131,6 +131,8 @@ pub enum Command {
     Outbox(commands::outbox::Args),
     #[command(about = "Merging: merge finished work into the target, in order")]
     Collect(commands::collect::Args),
+    #[command(about = "Merging: carry tasks and results as files, to nodes that never see the hub")]
+    Bundle(commands::bundle::Args),
     #[command(about = "Merging: see which finished tasks would conflict, before anything is merged")]
     Conflicts(commands::conflicts::Args),
     #[command(about = "Merging: remove what is past its time")]
@@ -211,6 +213,7 @@ fn carry_out(context: &Context, command: Command) -> commands::Outcome {
         Command::Reap(args) => commands::reap::run(context, &args),
         Command::Outbox(args) => commands::outbox::run(context, &args),
         Command::Collect(args) => commands::collect::run(context, &args),
+        Command::Bundle(args) => commands::bundle::run(context, &args),
         Command::Gc(args) => commands::gc::run(context, &args),
         Command::Conflicts(args) => commands::conflicts::run(context, &args),
         Command::Log(args) => commands::log::run(context, &args),

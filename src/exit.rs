@@ -42,6 +42,7 @@ const USAGE: &[&str] = &[
     "dispatch::task::",
     "dispatch::explain::",
     "dispatch::demo::dir",
+    "dispatch::bundle::",
 ];
 
 /// Decides the exit code of an error by its code's family.

@@ -125,6 +125,7 @@ fn candidate(at: usize) -> Candidate {
         labels: Vec::new(),
         executor: "shell".to_owned(),
         lacks_run: false,
+        by_bundle: false,
         moot: false,
         mode: Mode::Undecided,
         rests: 0,

@@ -6,10 +6,11 @@ use std::sync::mpsc::channel;
 
 use serde_json::{Value, json};
 
-use super::{Context, Outcome, resolve};
+use super::{Context, Outcome, bundle, resolve};
 use crate::exit::Exit;
 use crate::node::hint::Hints;
 use crate::protocol::announce::Announce;
+use crate::protocol::bundle::import::import;
 use crate::protocol::collect::watch::{self, Message};
 use crate::protocol::collect::{self, Collected, Conflicting, Options};
 use crate::protocol::notify::Notifying;
@@ -56,6 +57,9 @@ pub struct Args {
     /// Write what was done, and what to do next, as Markdown
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Take in the results of a file first, as `git dispatch bundle create --results` wrote it
+    #[arg(long, value_name = "FILE", conflicts_with = "watch")]
+    bundle: Option<PathBuf>,
 }
 
 /// Collects.
@@ -68,6 +72,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let cancel = if args.watch { &context.signals.second } else { &context.signals.first };
     let session = context.open_until(&settings, cancel)?;
     let progress = Notifying::start(&session, Progress::start(&context.ui, "collecting"));
+    let file = args.bundle.as_ref().map(|file| context.ambient.cwd.join(file));
+    let imported = file.map(|file| import(&session, &file, args.dry_run)).transpose()?;
     let mut options = Options {
         into: args.into.clone(),
         dry_run: args.dry_run,
@@ -90,11 +96,19 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         file.write(&session, &collected, args.dry_run)?;
     }
     if context.ui.json {
-        context.ui.document(&document(&session, &collected));
+        let mut document = document(&session, &collected);
+        if let Some(imported) = &imported {
+            document["bundle"] = bundle::imported(imported);
+        }
+        context.ui.document(&document);
     } else {
+        if let Some(imported) = &imported {
+            bundle::tell_imported(&context.ui, imported, args.dry_run);
+        }
         tell(&context.ui, &collected, args);
     }
-    Ok(if collected.iter().all(Collected::is_clean) { Exit::Done } else { Exit::Partly })
+    let is_clean = imported.is_none_or(|imported| imported.fenced.is_empty());
+    Ok(if is_clean && collected.iter().all(Collected::is_clean) { Exit::Done } else { Exit::Partly })
 }
 
 /// The file that the report goes into.

@@ -11,6 +11,9 @@ use crate::ui::table::{Cell, Table};
 /// See which finished tasks would conflict with the target, or with each other, and where.
 ///
 /// Nothing is merged and no ref moves. Tasks are compared with the branch that each is for, and with the others for it.
+///
+/// With --json, `b` of a pair is the other task, or the branch's name; `with` says which (`task`, `target`), and `target`
+/// the branch that both are for. Of two tasks `a` comes first on the queue. `files` are paths with the kind of conflict.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// As if all were merged into this branch

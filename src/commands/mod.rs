@@ -2,6 +2,7 @@
 
 pub mod assign;
 pub mod attach;
+pub mod bundle;
 pub mod cancel;
 pub mod claim;
 pub mod collect;

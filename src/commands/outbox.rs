@@ -1,11 +1,13 @@
 //! `git dispatch outbox`
 
+use std::path::PathBuf;
+
 use serde_json::json;
 
-use super::{Context, Outcome};
+use super::{Context, Outcome, bundle};
 use crate::exit::Exit;
 use crate::hub::outbox;
-use crate::protocol::{Error, finish};
+use crate::protocol::{self, Error, finish};
 use crate::ui::progress::Progress;
 use crate::ui::table::{Cell, Table};
 
@@ -15,11 +17,23 @@ pub struct Args {
     /// Publish them now
     #[arg(long)]
     flush: bool,
+    /// Write them to a file, for `git dispatch collect --bundle` at the hub; they wait here on
+    #[arg(long, value_name = "FILE", conflicts_with = "flush")]
+    bundle: Option<PathBuf>,
 }
 
 /// Shows the outbox.
 pub fn run(context: &Context, args: &Args) -> Outcome {
     let session = context.open(&Vec::new())?;
+    if let Some(file) = &args.bundle {
+        let made = protocol::bundle::outbox::create(&session, &context.ambient.cwd.join(file))?;
+        if context.ui.json {
+            context.ui.document(&bundle::document(&made, false));
+        } else {
+            bundle::tell(&context.ui, &made, file, false);
+        }
+        return Ok(Exit::Done);
+    }
     let mut left = 0;
     if args.flush {
         let progress = Progress::start(&context.ui, "publishing");

@@ -28,13 +28,30 @@ pub fn collect_output(
     if cancel.is_raised() {
         return Ok((Ended::Cancelled, Vec::new(), Vec::new()));
     }
-    let (stdout, stderr) = (for_output()?, for_output()?);
+    let stdout = for_output()?;
     let stdin = stdin.map_or_else(|| Ok(Stdio::null()), |bytes| stdin_from(&bytes))?;
-    command.stdin(stdin).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
+    let (ended, stderr) = run_through(command, stdin, stdout.try_clone()?.into(), limits, cancel)?;
+    Ok((ended, read_all(&stdout)?, stderr))
+}
+
+/// Runs a command between a source and a sink that the caller has opened, and returns how it ended and its stderr:
+/// for what is too large to be held in memory.
+pub fn run_through(
+    command: &mut Command,
+    stdin: Stdio,
+    stdout: Stdio,
+    limits: &Limits,
+    cancel: &Cancel,
+) -> io::Result<(Ended, Vec<u8>)> {
+    if cancel.is_raised() {
+        return Ok((Ended::Cancelled, Vec::new()));
+    }
+    let stderr = for_output()?;
+    command.stdin(stdin).stdout(stdout).stderr(stderr.try_clone()?);
     let child = spawn(command)?;
     fail::point("process.started");
     let ended = child.wait_leaving_rest(limits, cancel)?;
-    Ok((ended, read_all(&stdout)?, read_all(&stderr)?))
+    Ok((ended, read_all(&stderr)?))
 }
 
 /// Returns a standard input that holds these bytes and then ends.

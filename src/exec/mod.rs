@@ -29,7 +29,7 @@ mod tests;
 pub use cancel::Cancel;
 pub use capture::{Capture, Captured};
 pub use child::{Child, Ended, Limits, spawn};
-pub use collect::{collect_output, stdin_from};
+pub use collect::{collect_output, run_through, stdin_from};
 pub use group::{end_group, group_alive, start_time};
 pub use progress::Progress;
 pub use signals::Signals;

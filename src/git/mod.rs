@@ -3,6 +3,7 @@
 //! Owns how a repository is opened, read and written, and how a remote is spoken to. Knows nothing of tasks: names of
 //! refs, formats of messages and what a value means belong to `hub`.
 
+pub mod bundle;
 pub mod diff;
 pub mod error;
 pub mod locks;

@@ -5,12 +5,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::error::{Error, Result};
 use crate::exec::cancel::Cancel;
-use crate::exec::{Ended, Limits, collect_output};
+use crate::exec::{Ended, Limits, collect_output, run_through};
 use crate::fail;
 
 /// How long git gets to clean up after a SIGTERM before SIGKILL: a SIGKILL of a push to a path leaves lock files there.
@@ -149,6 +149,26 @@ impl Git {
             Ended::Exited(status) => {
                 Ok(Output { code: status.code(), stdout, stderr: String::from_utf8_lossy(&stderr).into_owned() })
             }
+            Ended::TimedOut | Ended::Stalled => Err(Error::TimedOut { command: shown(args), after: self.deadline }),
+            Ended::Cancelled => Err(Error::Interrupted),
+        }
+    }
+
+    /// Runs git between a file that it reads and one that it writes, from where they stand: for packs, which may be larger
+    /// than memory.
+    pub fn run_through<S: AsRef<OsStr>>(&self, args: &[S], stdin: Stdio, stdout: Stdio) -> Result<Output> {
+        let mut command = self.command(args);
+        let limits = Limits { deadline: Some(self.deadline), stall: None, grace: GRACE };
+        fail::point("git.before");
+        let (ended, stderr) =
+            run_through(&mut command, stdin, stdout, &limits, &self.cancel).map_err(Error::NotInstalled)?;
+        fail::point("git.after");
+        match ended {
+            Ended::Exited(status) => Ok(Output {
+                code: status.code(),
+                stdout: Vec::new(),
+                stderr: String::from_utf8_lossy(&stderr).into_owned(),
+            }),
             Ended::TimedOut | Ended::Stalled => Err(Error::TimedOut { command: shown(args), after: self.deadline }),
             Ended::Cancelled => Err(Error::Interrupted),
         }

@@ -31,6 +31,9 @@ pub enum Pin {
 /// The prefix of local refs that nobody else ever sees.
 const LOCAL: &str = "refs/dispatch-local/";
 
+/// The prefix of refs that stand in bundle files alone.
+const BUNDLE: &str = "refs/dispatch-bundle/";
+
 impl Layout {
     /// The prefix that is not moved: notes then stand below `refs/notes/`, where `git log --notes` looks.
     pub const DEFAULT_PREFIX: &'static str = "refs/dispatch/";
@@ -248,6 +251,29 @@ impl Layout {
     /// Pins work of the user's that had to make room, by its id.
     pub fn kept(work: &str) -> String {
         format!("{LOCAL}kept/{work}")
+    }
+
+    /// Reads task, attempt and node back from the name of work that was fenced off.
+    pub fn attempt_of(&self, name: &str) -> Option<(TaskName, u32, Name)> {
+        let (task, attempt) = name.strip_prefix(&self.attempts())?.rsplit_once('/')?;
+        let (number, node) = attempt.split_once('-')?;
+        let node = Name::new(crate::task::name::NameKind::Node, node).ok()?;
+        Some((TaskName::parse(task).ok()?, number.parse().ok()?, node))
+    }
+
+    /// What the names of those refs begin with that stand in bundle files alone, where they say what the file is.
+    pub const fn bundles() -> &'static str {
+        BUNDLE
+    }
+
+    /// Pins what the last bundle said that was opened here; its being there makes this clone one that is away.
+    pub fn opened() -> String {
+        format!("{LOCAL}bundle/opened")
+    }
+
+    /// Pins what the last bundle of results from a node said: what the other side has.
+    pub fn imported(node: &Name) -> String {
+        format!("{LOCAL}bundle/imported/{node}")
     }
 
     /// Pins whatever an outbox record, named by the id of its claim, is to publish.

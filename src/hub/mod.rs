@@ -4,6 +4,7 @@
 //! which shared state moves: [`Hub::publish`] and [`Hub::sync`]. It is the only code that knows a ref's name. What a
 //! move means for a task, and when to make it, is `protocol`'s.
 
+pub mod bundle;
 pub mod control;
 pub mod error;
 pub mod format;

@@ -11,6 +11,7 @@ use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 use super::attempt::{Outcome, carry_out};
+use super::away;
 use super::hint::Hints;
 use super::machine::{Effect, Event, Machine, Said, Settings, View};
 use super::recover;
@@ -238,7 +239,10 @@ impl<'a> Daemon<'a> {
     /// Turns a hub that does not answer into an event; any other failure ends the run.
     fn or_deaf(&mut self, what: impl FnOnce(&mut Self) -> Result<Event>) -> Result<Event> {
         match what(self) {
-            Err(error) if error.is_unreachable() => Ok(Event::Deaf),
+            Err(error) if error.is_unreachable() => {
+                away::hand_over(self.session, self.announce);
+                Ok(Event::Deaf)
+            }
             // A hub that lost its memory is like one that is away: nothing is claimed, what runs goes on.
             Err(Error::Hub(error @ HubError::MemoryLost { .. })) if self.options.watch => {
                 self.announce.happened(&Happened::Note(error.to_string()));

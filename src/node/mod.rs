@@ -5,6 +5,7 @@
 //! finish is, is `protocol`'s; how work is done, is `executor`'s.
 
 pub mod attempt;
+pub mod away;
 pub mod daemon;
 mod fenced;
 pub mod hint;

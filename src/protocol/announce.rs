@@ -108,6 +108,13 @@ pub enum Happened {
         /// Where that stands.
         state: State,
     },
+    /// A result that waits for the hub was written to a file, which a person has to carry.
+    Bundled {
+        /// The task.
+        task: TaskName,
+        /// The file.
+        file: String,
+    },
     /// Something that a person should know, in one line.
     Note(String),
 }

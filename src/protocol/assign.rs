@@ -3,8 +3,9 @@
 //! The same compare-and-swap on the same ref as a claim, so that of an assignment and a claim of the same moment exactly
 //! one wins. What the node could never begin is refused. An assignment whose node does not begin in `assign_timeout` may be taken back by anybody.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
+use super::bundle::{Refused, refuse_away};
 use super::cancel::fresh;
 use super::claim::write;
 use super::error::{Error, Result};
@@ -27,6 +28,7 @@ const TRIES: u32 = 20;
 
 /// Assigns one task to one node. Answers with a line for the person where the node does not take it up now.
 pub fn assign(session: &Session, name: &TaskName, node: &Name) -> Result<Option<String>> {
+    refuse_away(session, Refused::NotHere { what: "assigned" })?;
     let mut refusal = Refusal::default();
     for _ in 0..TRIES {
         session.sync()?;
@@ -34,6 +36,9 @@ pub fn assign(session: &Session, name: &TaskName, node: &Name) -> Result<Option<
         let snapshot = session.snapshot()?;
         let known = find(session, &snapshot, node)?;
         let Some(task) = snapshot.get(name) else { break };
+        if pick::goes_by_bundle(session, task) && task.state() == State::Pending {
+            return Err(Refused::OnlyByBundle { task: name.clone() }.into());
+        }
         match (task.state(), task.claim()) {
             (State::Pending, _) => {}
             (State::Assigned, Some(claim)) if is_over(session, claim) => {
@@ -135,6 +140,17 @@ pub fn take_back(session: &Session, snapshot: &Snapshot) -> Result<bool> {
 
 /// Prepares the claim that says assigned.
 pub(super) fn edit(session: &Session, task: &Task, node: &Name) -> Result<Edit> {
+    let time = *session.config.node_settings(node.as_str()).assign_timeout;
+    let time = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
+    prepare(session, task, node, Hold::Beat, session.ambient.now().checked_add(time).ok())
+}
+
+/// Prepares the claim that reserves a task for a node that gets it in a file.
+pub(super) fn reservation(session: &Session, task: &Task, node: &Name, until: Timestamp) -> Result<Edit> {
+    prepare(session, task, node, Hold::Offline, Some(until))
+}
+
+fn prepare(session: &Session, task: &Task, node: &Name, hold: Hold, until: Option<Timestamp>) -> Result<Edit> {
     let nonce = session.nonce()?;
     let before = task.claim();
     let mut record = match before {
@@ -143,10 +159,8 @@ pub(super) fn edit(session: &Session, task: &Task, node: &Name) -> Result<Edit> 
     };
     record.node = Some(node.to_string());
     record.mode = Mode::Push;
-    record.hold = Some(Hold::Beat);
-    let time = *session.config.node_settings(node.as_str()).assign_timeout;
-    let time = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
-    record.until = session.ambient.now().checked_add(time).ok();
+    record.hold = Some(hold);
+    record.until = until;
     record.branch = None;
     record.base = None;
     record.target_tip = None;

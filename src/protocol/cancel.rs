@@ -3,6 +3,7 @@
 //! Owns who may still be cancelled: what is in the target already cannot. The claim says cancelled first, by
 //! compare-and-swap, so that a finish or a claim of the same moment and this exclude each other.
 
+use super::bundle::{Refused, refuse_away};
 use super::claim::write;
 use super::collect::landed;
 use super::error::{Error, Result};
@@ -32,6 +33,7 @@ pub struct Cancelled {
 
 /// Cancels tasks; all of them are looked at before any is touched.
 pub fn cancel(session: &Session, names: &[TaskName]) -> Result<Cancelled> {
+    refuse_away(session, Refused::NotHere { what: "cancelled" })?;
     session.sync()?;
     let mut done = Cancelled::default();
     let mut open: Vec<TaskName> = Vec::new();

@@ -21,6 +21,7 @@ pub mod watch;
 use std::collections::BTreeSet;
 
 use super::announce::{Announce, Happened};
+use super::bundle::{Refused, refuse_away};
 use super::error::{Error, Result};
 use super::repair;
 use super::seal::{self, Ended};
@@ -111,6 +112,7 @@ impl Collected {
 /// Merges finished work into its targets, and seals it. The first answer is the target named, or the default one, or
 /// that of the tasks named; others follow where finished work goes there.
 pub fn collect(session: &Session, options: &Options, announce: &dyn Announce) -> Result<Vec<Collected>> {
+    refuse_away(session, Refused::NoCollect)?;
     if let Some(branch) = options.into.as_ref().filter(|branch| !crate::task::spec::is_branch(branch)) {
         return Err(GitError::NoTarget { branch: branch.clone() }.into());
     }

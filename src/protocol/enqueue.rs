@@ -8,6 +8,7 @@ mod cycle;
 use cycle::check_cycles;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::bundle::{Refused, refuse_away};
 use super::error::{DependencyError, Error, Result};
 use super::refusal::Refusal;
 use super::replace;
@@ -60,6 +61,7 @@ pub struct Options {
 
 /// Puts a batch of specs on the queue.
 pub fn enqueue(session: &Session, entries: &[Entry], options: Options) -> Result<Enqueued> {
+    refuse_away(session, Refused::NoEnqueue)?;
     check_twice(entries)?;
     let mut ours: Vec<ObjectId> = Vec::new();
     let mut refusal = Refusal::default();

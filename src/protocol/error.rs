@@ -395,6 +395,10 @@ pub enum Error {
         /// The attempt that was asked for.
         attempt: Option<u32>,
     },
+    /// A bundle is refused, or a command where one was opened.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Bundle(#[from] Box<super::bundle::Refused>),
     /// A slot or an executor failed.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -440,6 +444,21 @@ pub enum DependencyError {
 impl From<DependencyError> for Error {
     fn from(error: DependencyError) -> Self {
         Self::Dependency(Box::new(error))
+    }
+}
+
+impl From<super::bundle::Refused> for Error {
+    fn from(error: super::bundle::Refused) -> Self {
+        Self::Bundle(Box::new(error))
+    }
+}
+
+impl From<git::bundle::BundleError> for Error {
+    fn from(error: git::bundle::BundleError) -> Self {
+        match error {
+            git::bundle::BundleError::Git(error) => Self::Git(error),
+            error => super::bundle::Refused::File(error).into(),
+        }
     }
 }
 

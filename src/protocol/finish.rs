@@ -3,6 +3,7 @@
 //! Owns the finishing commit, the outbox around its push, and the rules for a lease that was lost. The answer for the
 //! claim alone decides; branch and notes are projections, built again and tried again.
 
+pub mod carried;
 mod entry;
 mod refused;
 
@@ -177,6 +178,7 @@ pub fn publish(session: &Session, waiting: &Waiting, beat: Option<&NodeRecord>) 
         }
         match entry.look(session)? {
             Look::Landed => {
+                entry.drop_branch_if_sealed(session)?;
                 session.hub.take_from_outbox(&session.state, &waiting.claim)?;
                 return Ok(Finished::Published);
             }

@@ -8,6 +8,7 @@ pub mod attach;
 pub mod base;
 pub mod blocked;
 pub mod branch;
+pub mod bundle;
 pub mod cancel;
 pub mod claim;
 pub mod collect;

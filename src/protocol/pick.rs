@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use crate::config::model::{ExecutorKind, NodeMode};
+use crate::config::model::{ExecutorKind, NodeMode, ProjectSync};
 use crate::git::ObjectId;
 use crate::hub::format::ClaimRecord;
 use crate::hub::format::spec::FILE;
 use crate::hub::nodes::Seen;
-use crate::hub::snapshot::{Snapshot, Task};
+use crate::hub::snapshot::{Claim, Snapshot, Task, chain_of};
 use crate::task::order::{Candidate, Offer};
 use crate::task::path::{DEFAULT_ESTIMATE, Step, longest};
 use crate::task::scope::Scopes;
@@ -119,12 +119,15 @@ pub fn unread(session: &Session, snapshot: &Snapshot, task: &Task) -> Candidate 
     let record = &task.spec.record;
     let executor = executor_of(session, task);
     let assigned = task.claim_in(Phase::Assigned);
+    let reserved = session.away && is_reserved_here(session, task);
+    let own = (reserved && task.state() == State::Pending).then(|| session.node.to_string());
     let waited = session.ambient.now().duration_since(task.spec.at).as_secs();
     Candidate {
         name: task.name().clone(),
         position: snapshot.position(task.name()).unwrap_or(usize::MAX),
-        state: task.state(),
-        assigned_to: assigned.and_then(|claim| claim.record.node.clone()),
+        // What came in a bundle stays this node's after an attempt that ended without a result.
+        state: if own.is_some() { State::Assigned } else { task.state() },
+        assigned_to: own.or_else(|| assigned.and_then(|claim| claim.record.node.clone())),
         priority: record.priority,
         waited: u64::try_from(waited).unwrap_or(0),
         path: record.estimate_minutes.map_or(DEFAULT_ESTIMATE, u64::from),
@@ -132,6 +135,7 @@ pub fn unread(session: &Session, snapshot: &Snapshot, task: &Task) -> Candidate 
         labels: record.labels.clone(),
         executor,
         lacks_run: false,
+        by_bundle: if session.away { !reserved } else { goes_by_bundle(session, task) },
         moot: usefulness(snapshot, record) != Use::Wanted,
         mode: record.mode,
         rests: rests(session, task),
@@ -141,6 +145,22 @@ pub fn unread(session: &Session, snapshot: &Snapshot, task: &Task) -> Candidate 
             .map(|name| (name.clone(), snapshot.get(name).map(Task::state)))
             .collect(),
     }
+}
+
+/// Says whether a task of this hub goes by bundle files alone: its project does, or it is reserved for one.
+pub fn goes_by_bundle(session: &Session, task: &Task) -> bool {
+    let project = session.config.projects.get(task.name().project.as_str());
+    let is_reserved = |claim: &Claim| claim.record.hold == Some(Hold::Offline);
+    project.is_some_and(|project| project.sync == ProjectSync::Bundle)
+        || task.claim_in(Phase::Assigned).is_some_and(is_reserved)
+}
+
+/// Says whether a bundle brought the task here for this node.
+fn is_reserved_here(session: &Session, task: &Task) -> bool {
+    let is_for_us = |claim: &Claim| {
+        claim.record.hold == Some(Hold::Offline) && claim.record.node.as_deref() == Some(session.node.as_str())
+    };
+    task.claim().is_some_and(|tip| chain_of(&session.hub.repo, tip.id).iter().any(is_for_us))
 }
 
 /// Computes how long a task still rests after a bad attempt, in whole seconds, rounded up.

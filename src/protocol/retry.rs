@@ -3,6 +3,7 @@
 //! Owns the reopening of a seal: a new chain whose root names the seal's claim. Attempt numbers go on, the charge
 //! starts again from 0.
 
+use super::bundle::{Refused, refuse_away};
 use super::cancel::fresh;
 use super::claim::write;
 use super::error::{Error, Result};
@@ -43,6 +44,10 @@ pub fn retry(session: &Session, names: &[TaskName]) -> Result<Retried> {
     }
     for name in names {
         check(&snapshot, name)?;
+        // A seal is the hub's side's to reopen; an attempt that failed here may be made again here.
+        if snapshot.get(name).is_some_and(|task| task.state() != State::Failed) {
+            refuse_away(session, Refused::NotHere { what: "reopened" })?;
+        }
     }
     let mut done = Retried::default();
     for name in names {

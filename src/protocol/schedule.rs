@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use super::assign::{self, offer_of};
+use super::bundle::{Refused, refuse_away};
 use super::error::Result;
 use super::nodes::nodes;
 use super::pick;
@@ -40,6 +41,7 @@ struct Seat {
 
 /// Makes both passes once. Assignments that were not begun in time are taken back first.
 pub fn schedule(session: &Session) -> Result<Scheduled> {
+    refuse_away(session, Refused::NotHere { what: "scheduled" })?;
     session.sync()?;
     if assign::take_back(session, &session.snapshot()?)? {
         session.sync()?;

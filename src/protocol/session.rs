@@ -46,6 +46,8 @@ pub struct Session {
     pub project: Name,
     /// Who commits.
     pub by: Identity,
+    /// Whether this clone was opened from a bundle: a node that never sees the hub (DESIGN.md 6).
+    pub away: bool,
 }
 
 /// Settings given as options of a command, as `(path, value, flag)`.
@@ -88,7 +90,8 @@ impl Session {
             .repo
             .identity()
             .unwrap_or_else(|| Identity { name: node.to_string(), email: "node@git-dispatch".to_owned() });
-        Ok(Self { ambient: ambient.clone(), hub, state, config, settings: settings.into(), node, project, by })
+        let (ambient, away) = (ambient.clone(), hub.is_away());
+        Ok(Self { ambient, hub, state, config, settings: settings.into(), node, project, by, away })
     }
 
     /// Reads the hub, and refuses one that lost its memory.

@@ -22,7 +22,7 @@ use crate::task::{State, TaskName};
 /// A reason, for people and for programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitsFor {
-    /// `task`, `blocked`, `label`, `executor`, `node`, `run`, `assignment`, `time`, `scope`, `base`, `person`, `collect`.
+    /// `task`, `blocked`, `label`, `executor`, `node`, `run`, `assignment`, `time`, `scope`, `base`, `person`, `collect`, `bundle`.
     pub kind: &'static str,
     /// What it waits for, or what stands in the way.
     pub what: String,
@@ -129,6 +129,9 @@ impl<'a> Lookout<'a> {
         reasons.extend(self.of_itself(task));
         if task.state() == State::Assigned {
             reasons.push(self.assigned(task));
+        } else if pick::unread(self.session, self.snapshot, task).by_bundle {
+            let what = "it goes by bundle only: `git dispatch bundle create FILE --for NODE`";
+            reasons.extend(reason("bundle", what));
         } else if task.spec.record.mode == Mode::Push {
             reasons.extend(reason("assignment", "an assignment"));
         } else {

@@ -35,6 +35,8 @@ pub struct Candidate {
     pub executor: String,
     /// Whether that executor runs the spec's own `run` line, and the spec has none.
     pub lacks_run: bool,
+    /// Whether it goes by bundle only, and none has brought it here.
+    pub by_bundle: bool,
     /// Who may run it.
     pub mode: Mode,
     /// Whether it is a repair of what is not, or no longer, to be mended.
@@ -90,6 +92,8 @@ pub enum Obstacle {
     Moot,
     /// The task, or the node, goes by assignment only.
     OnlyAssigned,
+    /// It goes by bundle only.
+    ByBundle,
     /// It rests after a bad attempt, for so many seconds more.
     Rests(u64),
     /// What it means to change is being changed.
@@ -115,6 +119,7 @@ impl std::fmt::Display for Obstacle {
             Self::NothingToRun => write!(f, "has no `run` for the shell executor"),
             Self::Moot => write!(f, "mends a conflict that is not recorded, or no longer stands"),
             Self::OnlyAssigned => write!(f, "runs only by assignment"),
+            Self::ByBundle => write!(f, "goes by bundle only"),
             Self::Scope { glob, by } => write!(f, "waits: {} is being changed by {by}", super::text::escaped(glob)),
             Self::Rests(seconds) => write!(f, "rests for {seconds} s more after its last attempt"),
         }
@@ -125,11 +130,18 @@ impl std::fmt::Display for Obstacle {
 pub fn obstacle(task: &Candidate, offer: &Offer) -> Option<Obstacle> {
     match (task.state, &task.assigned_to) {
         (State::Pending, _) => {
+            if task.by_bundle {
+                return Some(Obstacle::ByBundle);
+            }
             if !offer.by_hand && (offer.only_assigned || task.mode == Mode::Push) {
                 return Some(Obstacle::OnlyAssigned);
             }
         }
-        (State::Assigned, Some(node)) if node == offer.node.as_str() => {}
+        (State::Assigned, Some(node)) if node == offer.node.as_str() => {
+            if task.by_bundle {
+                return Some(Obstacle::ByBundle);
+            }
+        }
         (State::Assigned, Some(node)) => return Some(Obstacle::AssignedTo(node.clone())),
         (state, _) => return Some(Obstacle::State(state)),
     }

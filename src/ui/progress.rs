@@ -90,6 +90,9 @@ impl Progress {
                 };
                 format!("{} {} {what} {how}, {}", theme.faint("verified "), escaped(target), seconds(*took))
             }
+            Happened::Bundled { task, file } => {
+                format!("{} {task}: carry {} to the hub", theme.warning("bundled  "), escaped(file))
+            }
             Happened::Note(text) => format!("{} {}", theme.faint("note     "), escaped(text)),
         }
     }

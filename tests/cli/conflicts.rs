@@ -94,6 +94,23 @@ fn what_the_target_changed_meanwhile_is_the_targets_conflict_alone() {
     assert_eq!(with_tasks, Vec::<String>::new());
 }
 
+/// As they stand, the two results differ in a file that only one of them touched.
+#[test]
+fn two_are_compared_as_they_would_stand_on_the_target() {
+    let sandbox = Sandbox::with_clones(&["a", "b"]);
+    let (a, b) = (sandbox.repo("a"), sandbox.repo("b"));
+    done(&a, &[("early", "echo early > src/one.txt; echo same > both.txt")]);
+    b.write("src/one.txt", "by hand\n");
+    b.commit("By hand");
+    b.git(&["push", "--quiet"]);
+    done(&a, &[("late", "echo l > l.txt; echo same > both.txt")]);
+    b.git(&["revert", "--no-edit", "HEAD"]);
+    b.git(&["push", "--quiet"]);
+    let document = a.dispatch(&["conflicts", "--json"]).success().json();
+    assert_eq!(pairs(&document), Vec::<String>::new());
+    a.dispatch(&["collect"]).success();
+}
+
 #[test]
 fn each_target_has_its_own_matrix() {
     each_hub(|_, a, hub| {

@@ -29,6 +29,7 @@ mod tmux; // agents in tmux sessions
 mod vandals; // executors that break their clone or plant something in it
 
 // Merging.
+mod bundle; // files for nodes that never see the hub
 mod checkout; // the checkout follows, or stays and says so
 mod collect; // order, conflicts, seals
 mod collect_watch; // lands what comes, for good

@@ -8,12 +8,13 @@ use crate::hub::format::claim::{LOG_FILE, STATUS_FILE};
 use crate::hub::nodes::NodeRecord;
 use crate::hub::notes::Addition;
 use crate::hub::outbox::Waiting;
-use crate::hub::snapshot::{Claim, Standing, chain_of, read_claim};
+use crate::hub::snapshot::{Claim, Snapshot, Standing, Task, chain_of, read_claim};
 use crate::hub::{Answer, Edit, Error as HubError, Layout};
 use crate::protocol::error::Result;
 use crate::protocol::session::Session;
 use crate::task::event::Event;
 use crate::task::name::NameKind;
+use crate::task::transition::Attempts;
 use crate::task::{Name, Phase, TaskName};
 
 /// What the claim ref says after a push that was not answered with yes.
@@ -36,7 +37,7 @@ pub(super) struct Entry {
     pub(super) record: ClaimRecord,
     pub(super) result: ObjectId,
     pub(super) event: Event,
-    log: Option<ObjectId>,
+    pub(super) log: Option<ObjectId>,
     pub(super) node: Name,
 }
 
@@ -82,7 +83,7 @@ impl Entry {
     }
 
     /// The branch must hold what an earlier attempt by this node left there, or nothing.
-    fn branch_edit(&self, session: &Session, known: Option<ObjectId>) -> Option<Edit> {
+    pub(super) fn branch_edit(&self, session: &Session, known: Option<ObjectId>) -> Option<Edit> {
         let branch = self.record.branch.as_ref()?;
         let name = Layout::branch_ref(branch);
         let old = known.or_else(|| {
@@ -156,7 +157,11 @@ impl Entry {
     }
 
     pub(super) fn look(&self, session: &Session) -> Result<Look> {
-        let snapshot = session.snapshot()?;
+        self.look_at(session, &session.snapshot()?)
+    }
+
+    /// Looks at what was read already.
+    pub(super) fn look_at(&self, session: &Session, snapshot: &Snapshot) -> Result<Look> {
         let Some(task) = snapshot.get(&self.task) else {
             return Ok(Look::Fenced("the task is no longer on the queue".to_owned()));
         };
@@ -207,7 +212,10 @@ impl Entry {
         let repo = &session.hub.repo;
         let mut record =
             ClaimRecord::following(&self.record, Phase::Completed, &session.state.instance, session.nonce()?);
-        record.attempts = tip.record.attempts;
+        // What came in a file began its attempt where nobody saw it.
+        let (ours, theirs) = (self.record.attempts, tip.record.attempts);
+        record.attempts =
+            Attempts { begun: ours.begun.max(theirs.begun), charged: ours.charged.max(theirs.charged) };
         let status = repo.file_in(self.finish, STATUS_FILE).unwrap_or_default();
         let log = repo.file_in(self.finish, LOG_FILE).unwrap_or_default();
         let files = [NewEntry { name: STATUS_FILE, content: &status }, NewEntry { name: LOG_FILE, content: &log }];
@@ -220,6 +228,16 @@ impl Entry {
         if let Some(name) = name.filter(|_| !session.hub.is_embedded()) {
             let _ = session.hub.publish_unsettled(&[Edit::new(name, Some(self.result), None)]);
         }
+    }
+
+    /// Takes the task branch back where the task ended for good before our push came: whoever sealed it deleted it.
+    pub(super) fn drop_branch_if_sealed(&self, session: &Session) -> Result<()> {
+        let snapshot = session.snapshot()?;
+        let is_sealed = |task: &Task| matches!(task.standing, Standing::Sealed { .. });
+        if session.config.collect.delete_branches && snapshot.get(&self.task).is_some_and(is_sealed) {
+            self.drop_branch(session);
+        }
+        Ok(())
     }
 
     /// Keeps fenced work where everybody can look at it, and changes nothing else.

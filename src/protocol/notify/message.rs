@@ -18,7 +18,8 @@ pub(super) fn event_of(what: &Happened) -> Option<&'static str> {
         Happened::Conflicted { .. } => Some("conflict"),
         Happened::Failed { .. } => Some("failed"),
         Happened::TakenOver { .. } | Happened::Released { reason: Reason::Lost, .. } => Some("lost"),
-        Happened::Blocked { .. } => Some("blocked"),
+        // The result goes no further by itself.
+        Happened::Blocked { .. } | Happened::Bundled { .. } => Some("blocked"),
         _ => None,
     }
 }
@@ -62,6 +63,7 @@ pub(super) fn of(session: &Session, snapshot: &Snapshot, what: &Happened, at: Ti
             message["attempt"] = json!(attempt.saturating_sub(1));
         }
         Happened::Blocked { by, state, .. } => message["blocked_by"] = json!({"task": by, "state": state}),
+        Happened::Bundled { file, .. } => message["bundle"] = json!(file),
         _ => {}
     }
     Some(message)
@@ -74,7 +76,8 @@ fn task_of(what: &Happened) -> Option<&TaskName> {
         | Happened::Failed { task, .. }
         | Happened::TakenOver { task, .. }
         | Happened::Released { task, .. }
-        | Happened::Blocked { task, .. } => Some(task),
+        | Happened::Blocked { task, .. }
+        | Happened::Bundled { task, .. } => Some(task),
         _ => None,
     }
 }

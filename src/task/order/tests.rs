@@ -39,6 +39,7 @@ fn candidate(position: usize) -> Candidate {
         labels: vec![],
         executor: "shell".into(),
         lacks_run: false,
+        by_bundle: false,
         moot: false,
         mode: Mode::Undecided,
         rests: 0,
