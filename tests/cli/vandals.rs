@@ -4,11 +4,16 @@ use serde_json::json;
 
 use crate::steps::{each, each_hub, enqueue_lines, file, refs_below, shown, states, tasks, text};
 
-#[test]
-fn work_survives_what_was_done_to_the_clone() {
-    let own = "echo x > $DISPATCH_ID.txt";
-    let commit = "git add -A; git -c commit.gpgSign=false commit -qm Own";
-    let vandals = [
+/// A task's own work.
+const OWN: &str = "echo x > $DISPATCH_ID.txt";
+
+/// The work, committed by the executor itself.
+const COMMIT: &str = "git add -A; git -c commit.gpgSign=false commit -qm Own";
+
+/// Clones that are left broken, or elsewhere than they were.
+fn broken() -> Vec<(&'static str, String)> {
+    let (own, commit) = (OWN, COMMIT);
+    vec![
         ("checkout", format!("git checkout -q -b elsewhere; {own}; {commit}")),
         ("deleted", format!("rm -rf .git; {own}")),
         ("detached", format!("git checkout -q --detach; {own}; {commit}; git checkout -q --detach")),
@@ -27,6 +32,13 @@ fn work_survives_what_was_done_to_the_clone() {
             ),
         ),
         ("rubbish", format!("rm -rf .git; mkdir .git; echo rubbish > .git/HEAD; {own}")),
+    ]
+}
+
+/// Clones that are left half-way through something, linked elsewhere, or made to look away.
+fn planted() -> Vec<(&'static str, String)> {
+    let (own, commit) = (OWN, COMMIT);
+    vec![
         ("assume", format!("git update-index --assume-unchanged src/one.txt; echo hidden > src/one.txt; {own}")),
         ("branch-gone", format!("git checkout -q --detach; git branch -q -D $DISPATCH_BRANCH; {own}")),
         ("logs-linked", format!("{own}; {commit}; rm -rf .git/logs; ln -s {{node}}/.git/logs .git/logs")),
@@ -63,7 +75,12 @@ fn work_survives_what_was_done_to_the_clone() {
             ),
         ),
         ("worktree", format!("{own}; git config core.worktree /nowhere; git config core.bare true")),
-    ];
+    ]
+}
+
+#[test]
+fn work_survives_what_was_done_to_the_clone() {
+    let vandals: Vec<(&str, String)> = broken().into_iter().chain(planted()).collect();
     each_hub(|_, a, hub| {
         let node = shown(a.path());
         let scripts: Vec<(&str, String)> =
