@@ -435,7 +435,8 @@ fn collect_goes_into_a_branch_that_this_clone_has_not_seen() {
     enqueue(&a, "Y", "target: release\n", "echo y > y");
     a.dispatch(&["run"]).success();
     let out = a.dispatch(&["collect", "--json"]).success().json();
-    assert_eq!(out["waiting"][0]["task"], "p/Y");
+    assert_eq!(out["others"][0]["merged"][0]["task"], "p/Y");
+    assert_eq!(sandbox.hub().git(&["show", "release:y"]), "y");
 }
 
 #[test]
