@@ -22,8 +22,12 @@ use crate::task::{Name, TaskName};
 /// Bounds single git commands in a clone that is its own hub.
 const DEADLINE: Duration = Duration::from_secs(300);
 
-/// The file that marks a clone that is being made.
-const UNFINISHED: &str = "bundle-unfinished";
+/// The file that marks a clone that is being made. It is there until the clone stands in its place: what is found beside
+/// that without it is somebody else's.
+const UNFINISHED: &str = ".git/bundle-unfinished";
+
+/// How often the removal of what an earlier try left is tried, with a pause between.
+const REMOVALS: u32 = 40;
 
 /// A task that was taken away, and the ref that keeps its work.
 pub type Kept = (TaskName, String);
@@ -81,10 +85,11 @@ fn hub_of(repo: Repo, layout: Layout, target: String) -> Hub {
 /// Makes the clone beside its place, and moves it there when it is whole.
 fn make(ambient: &Ambient, bundle: &Bundle, folder: &Path, cancel: &Cancel) -> Result<Opened> {
     let failed = |path: &Path, error| Error::from(GitError::file(path, error));
-    let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let beside = folder.with_file_name(format!(".{name}.opening"));
-    clear(&beside)?;
-    std::fs::create_dir_all(&beside).map_err(|error| failed(&beside, error))?;
+    clear(folder);
+    let nonce = ambient.nonce().map_err(crate::hub::Error::Random)?;
+    let beside = folder.with_file_name(format!("{}{}", beginning(folder), &nonce[..8]));
+    let git_dir = beside.join(".git");
+    std::fs::create_dir_all(&git_dir).map_err(|error| failed(&git_dir, error))?;
     let mark = beside.join(UNFINISHED);
     std::fs::write(&mark, "").map_err(|error| failed(&mark, error))?;
     fail::point("open.begun");
@@ -99,27 +104,69 @@ fn make(ambient: &Ambient, bundle: &Bundle, folder: &Path, cancel: &Cancel) -> R
     let (node, tasks) = match made {
         Ok(made) => made,
         Err(error) => {
-            clear(&beside)?;
+            clear(folder);
             return Err(error);
         }
     };
-    std::fs::remove_file(&mark).map_err(|error| failed(&mark, error))?;
     fail::point("open.made");
     std::fs::rename(&beside, folder).map_err(|error| failed(folder, error))?;
     fail::point("open.renamed");
+    // Where we are killed before this, it stays and harms nothing.
+    let _ = std::fs::remove_file(folder.join(UNFINISHED));
     Ok(Opened { folder: folder.to_owned(), node, tasks, is_new: true, already: false, fenced: Vec::new() })
 }
 
-/// Removes what an earlier try left when it was killed: only what is marked as that, or empty.
-fn clear(beside: &Path) -> Result<()> {
-    let is_ours = beside.join(UNFINISHED).exists();
-    let removed = if is_ours { std::fs::remove_dir_all(beside) } else { std::fs::remove_dir(beside) };
-    match removed {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Refused::NotOpened { folder: beside.to_owned() }.into())
+/// What the names of folders begin with in which a clone is made before it stands in its place. Each try has one of its
+/// own: git may outlive a try that was killed, and write on.
+fn beginning(folder: &Path) -> String {
+    let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    format!(".{name}.opening-")
+}
+
+/// Removes what earlier tries left when they were killed: only what is marked as that, or empty. What cannot be removed
+/// now is left to the next try.
+fn clear(folder: &Path) {
+    let (beginning, parent) = (beginning(folder), folder.parent().unwrap_or(folder));
+    for entry in std::fs::read_dir(parent).into_iter().flatten().filter_map(std::result::Result::ok) {
+        if !entry.file_name().to_string_lossy().starts_with(&beginning) {
+            continue;
         }
-        _ => Ok(()),
+        let beside = entry.path();
+        for _ in 0..REMOVALS {
+            if !beside.join(UNFINISHED).exists() {
+                // Killed before the mark was made, or after it was removed: two empty folders, or somebody else's.
+                let _ = std::fs::remove_dir(beside.join(".git"));
+                let _ = std::fs::remove_dir(&beside);
+                break;
+            }
+            if remove_marked(&beside) {
+                break;
+            }
+            // A git that was left behind still writes there; it ends when its files are gone.
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
+}
+
+/// Removes a folder, its mark last: killed in between, the next try knows it still. Says whether it is gone.
+fn remove_marked(beside: &Path) -> bool {
+    let git_dir = beside.join(".git");
+    for (folder, kept) in [(beside, ".git"), (git_dir.as_path(), "bundle-unfinished")] {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().filter_map(std::result::Result::ok) {
+            let path = entry.path();
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if entry.file_name() == kept {
+                continue;
+            }
+            let removed = if is_folder { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            if removed.is_err() {
+                return false;
+            }
+        }
+    }
+    std::fs::remove_file(beside.join(UNFINISHED)).is_ok()
+        && std::fs::remove_dir(&git_dir).is_ok()
+        && std::fs::remove_dir(beside).is_ok()
 }
 
 fn fill(ambient: &Ambient, bundle: &Bundle, repo: &Repo) -> Result<(Name, Vec<TaskName>)> {

@@ -49,7 +49,9 @@ impl<'a> Sides<'a> {
             code
         });
         assert_eq!(Self::of(self.gap).before, self.before, "{what}: no ref is written");
-        assert!(!self.gap.path("fresh").exists() && !self.gap.path(".fresh.opening").exists(), "{what}");
+        let left = fs::read_dir(self.gap.sandbox.root()).unwrap().flatten();
+        let left: Vec<_> = left.filter(|entry| entry.file_name().to_string_lossy().contains("fresh")).collect();
+        assert!(left.is_empty(), "{what}: {left:?}");
         let [open, collect, _] = codes;
         [open, collect]
     }
