@@ -102,9 +102,10 @@ impl Slot {
             fs::create_dir_all(&folder).map_err(|error| Error::slot(&folder, error))?;
         }
         if let Some(index) = self.take_index()? {
+            let is_plain = marks_nothing(&index);
             self.make_git_dir(repo, setup, Some(&index))?;
             // An index that the last executor broke, or made to look away: without it every file is written.
-            if self.index_sees_all() && self.check_out(setup).is_ok() {
+            if (is_plain || self.index_sees_all()) && self.check_out(setup).is_ok() {
                 return Ok(());
             }
         }
@@ -250,6 +251,15 @@ fn make_writable(folder: &Path) {
             make_writable(&entry.path());
         }
     }
+}
+
+/// Says whether an index is of the version in which no entry can be marked `skip-worktree`: git's own choice unless
+/// something is marked, so that most need not be looked through.
+fn marks_nothing(index: &Path) -> bool {
+    use std::io::Read as _;
+    let mut header = [0; 8];
+    let read = fs::File::open(index).and_then(|mut file| file.read_exact(&mut header));
+    read.is_ok() && header == *b"DIRC\0\0\0\x02"
 }
 
 /// Says whether a folder is there itself, not a link to one.
