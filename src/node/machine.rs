@@ -187,11 +187,13 @@ impl Machine {
             // What could not be built on then may be built on now.
             self.set_aside = given_back.iter().map(|(task, _)| task.clone()).collect();
         }
+        let before = effects.len();
         let taken_over = self.fill(now, view, &lost, effects, true);
         given_back.extend(lost.into_iter().filter(|(_, claim)| !taken_over.contains(claim)));
         given_back.extend(view.expired.iter().cloned());
         if !given_back.is_empty() {
-            effects.push(Effect::Reclaim(given_back));
+            // First: a run that finds nothing for itself leaves, and what it saw to be over is given back all the same.
+            effects.insert(before, Effect::Reclaim(given_back));
         }
         if !self.claiming {
             let found_nothing = self.held.len() == self.settings.slots || view.ready.is_empty();

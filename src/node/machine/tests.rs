@@ -370,6 +370,14 @@ fn what_is_lost_is_taken_over_where_there_is_room_and_given_back_where_there_is_
 }
 
 #[test]
+fn a_run_that_finds_nothing_gives_back_what_is_over_before_it_leaves() {
+    let (mut machine, _) = Machine::new(Settings { watch: false, ..settings() });
+    let view = View { expired: vec![(task(7), claim(7))], ..seen(0, &[]) };
+    let effects = machine.step(at(0), Event::Synced(view));
+    assert_eq!(effects, [Effect::Reclaim(vec![(task(7), claim(7))]), Effect::Leave]);
+}
+
+#[test]
 fn nobody_is_lost_through_an_outage() {
     let (mut machine, _) = Machine::new(settings());
     for second in [0, 100, 200] {
