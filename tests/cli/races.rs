@@ -99,7 +99,7 @@ fn two_collectors_merge_each_task_once() {
     let sandbox = Sandbox::with_clones(&["a", "b"]);
     let (clones, hub) = ([sandbox.repo("a"), sandbox.repo("b")], sandbox.hub());
     let mut expected = Vec::new();
-    for round in 0..10 {
+    for round in 0..5 {
         let ids = [0, 1].map(|n| format!("r{round}-{n}"));
         let lines = ids.each_ref().map(|id| (id.as_str(), format!("echo {id} > {id}.txt")));
         done(&clones[0], &lines.each_ref().map(|(id, script)| (*id, script.as_str())));

@@ -286,7 +286,7 @@ fn what_cannot_be_assigned_is_refused_with_its_own_code() {
 fn rounds() -> usize {
     match std::env::var("GIT_DISPATCH_TEST_LONG") {
         Ok(_) => 1000,
-        Err(_) => std::env::var("GIT_DISPATCH_TEST_ROUNDS").map_or(20, |rounds| rounds.parse().expect("a number")),
+        Err(_) => std::env::var("GIT_DISPATCH_TEST_ROUNDS").map_or(6, |rounds| rounds.parse().expect("a number")),
     }
 }
 

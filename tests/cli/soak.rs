@@ -48,7 +48,7 @@ fn nothing_is_lost_and_nothing_accepted_twice() {
             let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
             now.unwrap_or_default().as_secs()
         });
-    let (nodes, tasks, waves) = if is_long { (16, 400, 9) } else { (4, 40, 3) };
+    let (nodes, tasks, waves) = if is_long { (16, 400, 9) } else { (4, 24, 2) };
     println!("soak: {nodes} nodes, {tasks} tasks, seed {seed}");
     let counts = soak(nodes, tasks, waves, is_long, &mut Dice(seed));
     println!(
