@@ -22,6 +22,13 @@ fn a_run_that_was_killed_is_taken_up_again() {
         let mut running = a.spawn(&["run"]);
         eventually(PATIENCE, || pid.exists());
         let orphan = fs::read_to_string(&pid).unwrap();
+        // A node that is killed before it has noted its executor's group sets the slot aside and cannot end it.
+        let slots = sandbox.root().join("home/.local/state/git-dispatch");
+        let noted = |node: fs::DirEntry| fs::read_to_string(node.path().join("1/slot.json")).ok();
+        eventually(PATIENCE, || {
+            let nodes = fs::read_dir(&slots).into_iter().flatten().flatten();
+            nodes.filter_map(noted).any(|record| record.contains(&format!("\"group\": {}", orphan.trim())))
+        });
         running.kill9();
         running.wait(PATIENCE).code(137);
         assert!(lives(&orphan), "the executor is in a group of its own");
