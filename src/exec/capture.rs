@@ -13,7 +13,9 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, ioctl_fionread};
 
 use super::progress::Progress;
+pub use super::spool::Mark;
 use super::spool::{self, Spool};
+use crate::ambient::Ambient;
 
 /// How long the reader may take to notice that it is to stop. Only a disk that hangs needs it.
 const STOPPING: Duration = Duration::from_secs(10);
@@ -36,6 +38,9 @@ pub struct Captured {
     pub text: Vec<u8>,
     /// How many bytes there were.
     pub total_bytes: u64,
+    /// When its lines came: pairs of a line of `text`, counted from 0, and the second of Unix time at which it and those
+    /// after it came.
+    pub times: Vec<(usize, i64)>,
 }
 
 impl Capture {
@@ -44,29 +49,29 @@ impl Capture {
     /// Keeps the first and the last `limit` bytes. The two ends are for the child's stdout and
     /// stderr, in this order; both lead into the same pipe, so that lines stand in the order in
     /// which they were written.
-    pub fn start(dir: &Path, limit: u64) -> io::Result<(Capture, Stdio, Stdio)> {
+    pub fn start(dir: &Path, limit: u64, clock: &Ambient) -> io::Result<(Capture, Stdio, Stdio)> {
         let (output, pen) = io::pipe()?;
-        let capture = Capture::of(dir, limit, output)?;
+        let capture = Capture::of(dir, limit, clock, output)?;
         let (stdout, stderr) = ends(&pen)?;
         Ok((capture, stdout, stderr))
     }
 
     /// Starts to capture what several write one after the other, each with [`ends`] of its own of the pen that is
     /// returned. The output ends when that and all ends are gone.
-    pub fn open(dir: &Path, limit: u64) -> io::Result<(Capture, PipeWriter)> {
+    pub fn open(dir: &Path, limit: u64, clock: &Ambient) -> io::Result<(Capture, PipeWriter)> {
         let (output, pen) = io::pipe()?;
-        Ok((Capture::of(dir, limit, output)?, pen))
+        Ok((Capture::of(dir, limit, clock, output)?, pen))
     }
 
     /// Starts to capture what comes out of a pipe that was opened elsewhere, such as one with a name.
-    pub fn of(dir: &Path, limit: u64, output: PipeReader) -> io::Result<Capture> {
+    pub fn of(dir: &Path, limit: u64, clock: &Ambient, output: PipeReader) -> io::Result<Capture> {
         let spool = Spool::create(dir, limit)?;
         let (stopped, stop) = io::pipe()?;
         let (sender, done) = mpsc::sync_channel(1);
         let progress = Progress::new();
-        let touched = progress.clone();
+        let heard = Heard { progress: progress.clone(), clock: clock.clone() };
         thread::Builder::new().name("capture".into()).spawn(move || {
-            let _ = sender.send(pump(output, &stopped, spool, &touched));
+            let _ = sender.send(pump(output, &stopped, spool, &heard));
         })?;
         Ok(Capture { dir: dir.to_owned(), progress, done, stop })
     }
@@ -86,9 +91,9 @@ impl Capture {
         drop(stop);
         let late = || done.recv_timeout(STOPPING).map_err(|_| stuck());
         let spool = early.map_or_else(late, Ok)?;
-        let mut text = spool::read(&dir)?;
+        let (mut text, times) = spool::read_timed(&dir)?;
         spool.add_complaint(&mut text);
-        Ok(Captured { text, total_bytes: spool.total() })
+        Ok(Captured { text, total_bytes: spool.total(), times })
     }
 }
 
@@ -108,6 +113,16 @@ pub fn read(dir: &Path) -> io::Result<Vec<u8>> {
     spool::read(dir)
 }
 
+/// Returns the same with the times of its lines, as [`Captured::times`] has them.
+pub fn read_timed(dir: &Path) -> io::Result<(Vec<u8>, Vec<(usize, i64)>)> {
+    spool::read_timed(dir)
+}
+
+/// Returns when the bytes of the capture in `dir` came; nothing where that is not known.
+pub fn marks(dir: &Path) -> Vec<Mark> {
+    spool::marks(dir)
+}
+
 /// Returns what the capture in `dir` has from byte `from` on, as far as it goes without a gap, and
 /// where that begins.
 ///
@@ -121,20 +136,26 @@ fn stuck() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "the output cannot be written to disk")
 }
 
+/// What is done whenever something is heard.
+struct Heard {
+    progress: Progress,
+    clock: Ambient,
+}
+
 /// Takes from the pipe until it ends, or until `stopped` does.
-fn pump(output: PipeReader, stopped: &PipeReader, mut spool: Spool, progress: &Progress) -> Spool {
+fn pump(output: PipeReader, stopped: &PipeReader, mut spool: Spool, heard: &Heard) -> Spool {
     let mut block = vec![0; 64 * 1024];
     while readable(&output, stopped) {
-        match take(&output, &mut block, &mut spool) {
+        match take(&output, &mut block, &mut spool, &heard.clock) {
             0 => return spool,
-            _ => progress.touch(),
+            _ => heard.progress.touch(),
         }
     }
     // What is in the pipe at this moment and no more: whoever still writes may do so without end.
     let mut left = ioctl_fionread(&output).map_or(0, |left| usize::try_from(left).unwrap_or(0));
     while left > 0 {
         let most = left.min(block.len());
-        match take(&output, &mut block[..most], &mut spool) {
+        match take(&output, &mut block[..most], &mut spool, &heard.clock) {
             0 => return spool,
             taken => left -= taken,
         }
@@ -143,12 +164,15 @@ fn pump(output: PipeReader, stopped: &PipeReader, mut spool: Spool, progress: &P
 }
 
 /// Reads once; nothing is the end of it, an error that will not go away too.
-fn take(mut output: &PipeReader, block: &mut [u8], spool: &mut Spool) -> usize {
+fn take(mut output: &PipeReader, block: &mut [u8], spool: &mut Spool, clock: &Ambient) -> usize {
     loop {
         match output.read(block) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return 0,
             Ok(count) => {
+                if count > 0 {
+                    spool.mark(clock.now().as_second());
+                }
                 spool.put(&block[..count]);
                 return count;
             }

@@ -76,6 +76,8 @@ pub struct Worked {
     pub log: Vec<u8>,
     /// Bytes of output in all.
     pub log_bytes: u64,
+    /// When its lines came, as [`crate::exec::Captured`] has them.
+    pub log_times: Vec<(usize, i64)>,
     /// The object that it left.
     pub output: Option<Value>,
 }
@@ -106,7 +108,7 @@ pub fn run(job: &Job<'_>, record: &mut SlotRecord) -> Result<Worked> {
     };
     let (capture, pen) = match &place {
         Some(place) => place.capture(job, LOG_LIMIT),
-        None => Capture::open(&job.slot.log_dir(), LOG_LIMIT),
+        None => Capture::open(&job.slot.log_dir(), LOG_LIMIT, job.ambient),
     }
     .map_err(|error| Error::slot(job.slot.log_dir(), error))?;
     begin(job.slot, record)?;
@@ -121,25 +123,21 @@ pub fn run(job: &Job<'_>, record: &mut SlotRecord) -> Result<Worked> {
     Ok(worked)
 }
 
-/// Runs a command in a slot's clone, records its process group there, and keeps what it says; `limits` are its time in
-/// all and in silence.
+/// Runs a command in a slot's clone, records its process group there, and keeps what it says.
 pub fn run_command(
     slot: &Slot,
     record: &mut SlotRecord,
     mut command: Command,
-    stdin: Stdio,
-    limits: (Option<Duration>, Option<Duration>),
-    grace: Duration,
+    limits: &Limits,
+    ambient: &Ambient,
     cancel: &Cancel,
 ) -> Result<Worked> {
     let started = Instant::now();
     let (capture, pen) =
-        Capture::open(&slot.log_dir(), LOG_LIMIT).map_err(|error| Error::slot(slot.log_dir(), error))?;
-    let (deadline, stall) = limits;
-    let limits = Limits { deadline, stall: stall.map(|time| (time, capture.progress())), grace };
-    command.stdin(stdin);
+        Capture::open(&slot.log_dir(), LOG_LIMIT, ambient).map_err(|error| Error::slot(slot.log_dir(), error))?;
+    command.stdin(Stdio::null());
     begin(slot, record)?;
-    let end = match wait_for(slot, &mut command, record, &pen, &limits, cancel) {
+    let end = match wait_for(slot, &mut command, record, &pen, limits, cancel) {
         Ok(ended) => End::Ended(ended),
         Err(Error::Spawn(why)) => End::NotStarted(why),
         Err(error) => return Err(error),
@@ -191,13 +189,13 @@ impl Worked {
         if let End::NotStarted(why) | End::Vanished(why) = &end {
             log.extend_from_slice(format!("git-dispatch: {why}\n").as_bytes());
         }
-        Self { end, took, log, log_bytes, output: None }
+        Self { end, took, log, log_bytes, log_times: Vec::new(), output: None }
     }
 
     fn of(end: End, started: Instant, capture: Capture, slot: &Slot) -> Result<Self> {
         let took = started.elapsed();
         let captured = capture.finish(LOG_WAIT).map_err(|error| Error::slot(slot.log_dir(), error))?;
-        Ok(Self::new(end, took, captured.text, captured.total_bytes))
+        Ok(Self { log_times: captured.times, ..Self::new(end, took, captured.text, captured.total_bytes) })
     }
 
     /// The last line of the output, for people who look at an error without looking at the log: after a colon, or

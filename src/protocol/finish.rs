@@ -56,6 +56,8 @@ pub struct Ending {
     pub log: Vec<u8>,
     /// Bytes of output before it was bounded.
     pub log_bytes: u64,
+    /// When its lines came: pairs of a line of `log`, counted from 0, and the second of Unix time.
+    pub log_times: Vec<(usize, i64)>,
     /// The object that the executor left.
     pub output: Option<Value>,
 }
@@ -105,7 +107,11 @@ pub fn record(session: &Session, won: &Won, ending: &Ending) -> Result<Waiting> 
     let finish = write(session, &record, Some(won.claim.id), Some(result), &files)?;
     let log = match ending.log.is_empty() {
         true => None,
-        false => Some(session.hub.repo.write_blob(&ending.log)?.to_string()),
+        false => {
+            let node = before.node.as_deref().unwrap_or("-");
+            let framed = super::logs::framed(before.attempts.begun, node, &ending.log, &ending.log_times);
+            Some(session.hub.repo.write_blob(&framed)?.to_string())
+        }
     };
     let waiting = Waiting {
         v: 1,
