@@ -43,6 +43,7 @@ const USAGE: &[&str] = &[
     "dispatch::explain::",
     "dispatch::demo::dir",
     "dispatch::bundle::",
+    "dispatch::inbox::",
 ];
 
 /// Decides the exit code of an error by its code's family.

@@ -13,6 +13,7 @@ pub mod enqueue;
 pub mod explain;
 pub mod finish;
 pub mod gc;
+pub mod inbox;
 pub mod init;
 pub mod list;
 pub mod log;

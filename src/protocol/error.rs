@@ -399,6 +399,10 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Bundle(#[from] Box<super::bundle::Refused>),
+    /// An inbox cannot work.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Inbox(#[from] Box<super::inbox::InboxError>),
     /// A slot or an executor failed.
     #[error(transparent)]
     #[diagnostic(transparent)]
