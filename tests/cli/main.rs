@@ -50,6 +50,9 @@ mod refused;
 mod regression; // bugs that there were
 mod regression_attack; // bugs found by attacking the protocol
 
+// Trust.
+mod secrets; // what must not leave a clone
+
 // What is stored.
 mod formats; // yesterday's state loads for ever
 
