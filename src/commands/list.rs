@@ -44,9 +44,7 @@ fn parse_state(text: &str) -> Result<State, String> {
 
 /// Lists.
 pub fn run(context: &Context, args: &Args) -> Outcome {
-    let session = context.open(&Vec::new())?;
-    context.sync_to_read(&session, args.offline)?;
-    let snapshot = session.snapshot()?;
+    let (session, snapshot) = context.open_to_read(args.offline)?;
     for (place, why) in &snapshot.unreadable {
         context.ui.warn(&format!("{} {why}; it is passed over", crate::task::text::escaped(place)));
     }
