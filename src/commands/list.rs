@@ -76,9 +76,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         let (wrong, help) = ("it writes lines, and --json a document".to_owned(), "give one of them".to_owned());
         return Err(BadFormat { wrong, help }.into());
     }
-    let session = context.open(&Vec::new())?;
-    context.sync_to_read(&session, args.offline)?;
-    let snapshot = session.snapshot()?;
+    let (session, snapshot) = context.open_to_read(args.offline)?;
     for (place, why) in &snapshot.unreadable {
         context.ui.warn(&format!("{} {why}; it is passed over", crate::task::text::escaped(place)));
     }

@@ -28,9 +28,7 @@ pub struct Args {
 
 /// Shows a task.
 pub fn run(context: &Context, args: &Args) -> Outcome {
-    let session = context.open(&Vec::new())?;
-    context.sync_to_read(&session, args.offline)?;
-    let snapshot = session.snapshot()?;
+    let (session, snapshot) = context.open_to_read(args.offline)?;
     let name = session.resolve(&snapshot, &args.task)?;
     let Some(task) = snapshot.get(&name) else { return Ok(Exit::Failed) };
     let events = Histories::load(&session.hub)?.of(&session.hub, task);

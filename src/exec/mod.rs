@@ -30,7 +30,7 @@ pub use cancel::Cancel;
 pub use capture::{Capture, Captured};
 pub use child::{Child, Ended, Limits, spawn};
 pub use collect::{collect_output, run_through, stdin_from};
-pub use group::{end_group, group_alive, start_time};
+pub use group::{end_group, group_alive, groups_started_with, start_time};
 pub use progress::Progress;
 pub use signals::Signals;
 /// The writing end of a capture.

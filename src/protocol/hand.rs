@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::base::Base;
-use super::claim::{Claimed, Options, Won, claim, hand_record};
+use super::claim::{Claimed, Options, Won, claim};
 use super::error::{Error, Result};
 use super::finish::{self, Ending, Finished};
+use super::pick;
 use super::release::release;
 use super::session::Session;
 use crate::git::ObjectId;
@@ -25,7 +26,7 @@ pub fn claim_by_hand(session: &Session, snapshot: &Snapshot, options: &Options) 
     let mut newer = None;
     for tries in 1.. {
         let known = newer.as_ref().unwrap_or(snapshot);
-        let mut claimed = claim(session, known, options, Some(hand_record(session)))?;
+        let mut claimed = claim(session, known, options, Some(pick::own_record(session)))?;
         if let (true, Some(task), REFUSALS) = (claimed.won.is_empty(), claimed.unmoved.first(), tries) {
             return Err(session.hub.refused(session.hub.layout.claim(task)).into());
         }
