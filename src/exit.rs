@@ -41,6 +41,7 @@ const USAGE: &[&str] = &[
     "dispatch::enqueue::",
     "dispatch::task::",
     "dispatch::explain::",
+    "dispatch::man::",
     "dispatch::demo::dir",
     "dispatch::bundle::",
     "dispatch::inbox::",

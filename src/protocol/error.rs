@@ -407,6 +407,10 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Executor(#[from] crate::executor::Error),
+    /// Work must not be published.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Withheld(#[from] Box<super::vet::Withheld>),
 }
 
 /// What is wrong with the dependencies of a batch.
