@@ -11,6 +11,7 @@ use crate::protocol::Session;
 use crate::protocol::why::{Lookout, WaitsFor};
 use crate::task::event::Event;
 use crate::task::text::escaped;
+use crate::ui::format::plain;
 use crate::ui::json;
 use crate::ui::table::{Cell, Table};
 
@@ -93,18 +94,6 @@ fn head(context: &Context, task: &Task, document: &Value, waits_for: &[WaitsFor]
     table.push(vec![Cell::text("  enqueued"), Cell::text(&enqueued)]);
     text.push_str(&table.render(context.ui.width));
     text
-}
-
-fn plain(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
-        Value::Object(fields) if fields.contains_key("path") => {
-            format!("{} ({})", plain(&fields["path"]), plain(fields.get("kind").unwrap_or(&Value::Null)))
-        }
-        other => other.to_string(),
-    }
 }
 
 fn history(context: &Context, events: &[Event]) -> String {

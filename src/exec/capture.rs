@@ -1,6 +1,6 @@
 //! Owns the output of an executor while it runs and after: takes it from a pipe, keeps it bounded
-//! in files (`spool.rs`), and notes each sign of life. Does not redact, and does not wait for
-//! executors.
+//! in files (`spool.rs`), and notes each sign of life. What is not to be written down is taken out
+//! before it is (`redact.rs`). Does not wait for executors.
 
 use std::io::{self, PipeReader, PipeWriter, Read};
 use std::path::{Path, PathBuf};
@@ -13,8 +13,9 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, ioctl_fionread};
 
 use super::progress::Progress;
-pub use super::spool::Mark;
+use super::redact::{Mask, Masking};
 use super::spool::{self, Spool};
+pub use super::spool::{LineSeconds, Mark};
 use crate::ambient::Ambient;
 
 /// How long the reader may take to notice that it is to stop. Only a disk that hangs needs it.
@@ -30,6 +31,17 @@ pub struct Capture {
     stop: PipeWriter,
 }
 
+/// What is kept of an output, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Keep<'a> {
+    /// How many bytes of its beginning, and as many of its end.
+    pub limit: u64,
+    /// What is written down as `***`, and counted as that.
+    pub mask: &'a Mask,
+    /// By which its lines get their times.
+    pub clock: &'a Ambient,
+}
+
 /// What was captured.
 #[derive(Debug)]
 pub struct Captured {
@@ -38,40 +50,40 @@ pub struct Captured {
     pub text: Vec<u8>,
     /// How many bytes there were.
     pub total_bytes: u64,
-    /// When its lines came: pairs of a line of `text`, counted from 0, and the second of Unix time at which it and those
-    /// after it came.
-    pub times: Vec<(usize, i64)>,
+    /// When the lines of `text` came.
+    pub times: LineSeconds,
 }
 
 impl Capture {
     /// Starts to capture into files in `dir`, made if need be; an earlier capture there is removed.
     ///
-    /// Keeps the first and the last `limit` bytes. The two ends are for the child's stdout and
+    /// The two ends are for the child's stdout and
     /// stderr, in this order; both lead into the same pipe, so that lines stand in the order in
     /// which they were written.
-    pub fn start(dir: &Path, limit: u64, clock: &Ambient) -> io::Result<(Capture, Stdio, Stdio)> {
+    pub fn start(dir: &Path, keep: &Keep<'_>) -> io::Result<(Capture, Stdio, Stdio)> {
         let (output, pen) = io::pipe()?;
-        let capture = Capture::of(dir, limit, clock, output)?;
+        let capture = Capture::of(dir, keep, output)?;
         let (stdout, stderr) = ends(&pen)?;
         Ok((capture, stdout, stderr))
     }
 
     /// Starts to capture what several write one after the other, each with [`ends`] of its own of the pen that is
     /// returned. The output ends when that and all ends are gone.
-    pub fn open(dir: &Path, limit: u64, clock: &Ambient) -> io::Result<(Capture, PipeWriter)> {
+    pub fn open(dir: &Path, keep: &Keep<'_>) -> io::Result<(Capture, PipeWriter)> {
         let (output, pen) = io::pipe()?;
-        Ok((Capture::of(dir, limit, clock, output)?, pen))
+        Ok((Capture::of(dir, keep, output)?, pen))
     }
 
     /// Starts to capture what comes out of a pipe that was opened elsewhere, such as one with a name.
-    pub fn of(dir: &Path, limit: u64, clock: &Ambient, output: PipeReader) -> io::Result<Capture> {
-        let spool = Spool::create(dir, limit)?;
+    pub fn of(dir: &Path, keep: &Keep<'_>, output: PipeReader) -> io::Result<Capture> {
+        let spool = Spool::create(dir, keep.limit)?;
+        let sink = Sink { spool, masking: Masking::new(keep.mask.clone()), clock: keep.clock.clone() };
         let (stopped, stop) = io::pipe()?;
         let (sender, done) = mpsc::sync_channel(1);
         let progress = Progress::new();
-        let heard = Heard { progress: progress.clone(), clock: clock.clone() };
+        let touched = progress.clone();
         thread::Builder::new().name("capture".into()).spawn(move || {
-            let _ = sender.send(pump(output, &stopped, spool, &heard));
+            let _ = sender.send(pump(output, &stopped, sink, &touched));
         })?;
         Ok(Capture { dir: dir.to_owned(), progress, done, stop })
     }
@@ -114,7 +126,7 @@ pub fn read(dir: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Returns the same with the times of its lines, as [`Captured::times`] has them.
-pub fn read_timed(dir: &Path) -> io::Result<(Vec<u8>, Vec<(usize, i64)>)> {
+pub fn read_timed(dir: &Path) -> io::Result<(Vec<u8>, LineSeconds)> {
     spool::read_timed(dir)
 }
 
@@ -136,44 +148,56 @@ fn stuck() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "the output cannot be written to disk")
 }
 
-/// What is done whenever something is heard.
-struct Heard {
-    progress: Progress,
+/// Where output goes: through the mask, into the files.
+struct Sink {
+    spool: Spool,
+    masking: Masking,
     clock: Ambient,
 }
 
+impl Sink {
+    fn put(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.spool.mark(self.clock.now().as_second());
+        }
+        self.masking.take(bytes, |fit| self.spool.put(fit));
+    }
+
+    fn end(mut self) -> Spool {
+        self.masking.end(|fit| self.spool.put(fit));
+        self.spool
+    }
+}
+
 /// Takes from the pipe until it ends, or until `stopped` does.
-fn pump(output: PipeReader, stopped: &PipeReader, mut spool: Spool, heard: &Heard) -> Spool {
+fn pump(output: PipeReader, stopped: &PipeReader, mut sink: Sink, progress: &Progress) -> Spool {
     let mut block = vec![0; 64 * 1024];
     while readable(&output, stopped) {
-        match take(&output, &mut block, &mut spool, &heard.clock) {
-            0 => return spool,
-            _ => heard.progress.touch(),
+        match take(&output, &mut block, &mut sink) {
+            0 => return sink.end(),
+            _ => progress.touch(),
         }
     }
     // What is in the pipe at this moment and no more: whoever still writes may do so without end.
     let mut left = ioctl_fionread(&output).map_or(0, |left| usize::try_from(left).unwrap_or(0));
     while left > 0 {
         let most = left.min(block.len());
-        match take(&output, &mut block[..most], &mut spool, &heard.clock) {
-            0 => return spool,
+        match take(&output, &mut block[..most], &mut sink) {
+            0 => return sink.end(),
             taken => left -= taken,
         }
     }
-    spool
+    sink.end()
 }
 
 /// Reads once; nothing is the end of it, an error that will not go away too.
-fn take(mut output: &PipeReader, block: &mut [u8], spool: &mut Spool, clock: &Ambient) -> usize {
+fn take(mut output: &PipeReader, block: &mut [u8], sink: &mut Sink) -> usize {
     loop {
         match output.read(block) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return 0,
             Ok(count) => {
-                if count > 0 {
-                    spool.mark(clock.now().as_second());
-                }
-                spool.put(&block[..count]);
+                sink.put(&block[..count]);
                 return count;
             }
         }

@@ -14,9 +14,9 @@ mod reading;
 mod times;
 
 pub(super) use reading::{read, read_timed, since, tail};
-pub use times::Mark;
 use times::Times;
 pub(super) use times::marks;
+pub use times::{LineSeconds, Mark};
 
 const HEAD: &str = "log";
 

@@ -6,11 +6,12 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use super::slot::{Setup, Slot, SlotRecord};
-use super::work::{self, End, Worked};
+use super::work::{self, End, LOG_LIMIT, Worked};
 use super::{Result, command};
 use crate::ambient::Ambient;
 use crate::config::model::Verify;
-use crate::exec::{Cancel, Ended, Limits};
+use crate::exec::capture::Keep;
+use crate::exec::{Cancel, Ended, Limits, Mask};
 use crate::git::Repo;
 
 /// How long the command gets between SIGTERM and SIGKILL.
@@ -27,6 +28,8 @@ pub struct Check<'a> {
     pub variables: Vec<(&'static str, String)>,
     /// The caller's own environment and clock.
     pub ambient: &'a Ambient,
+    /// What must not be written down of what it says.
+    pub mask: &'a Mask,
 }
 
 /// What a verifying command says of a commit.
@@ -74,7 +77,8 @@ pub fn verify(
     let mut record =
         SlotRecord { base: setup.base.to_string(), branch: setup.branch.to_owned(), ..SlotRecord::default() };
     let limits = Limits { deadline: Some(check.timeout), stall: None, grace: GRACE };
-    let worked = work::run_command(slot, &mut record, command, &limits, check.ambient, cancel)?;
+    let keep = Keep { limit: LOG_LIMIT, mask: check.mask, clock: check.ambient };
+    let worked = work::run_command(slot, &mut record, command, &limits, &keep, cancel)?;
     SlotRecord::remove(slot);
     let verdict = judge(&worked, matches!(check.how, Verify::Line(_)));
     Ok(Some(Verified { verdict, how: told(&worked), took: worked.took, log: worked.log }))

@@ -14,7 +14,8 @@ use super::tmux::{self, Place};
 use super::{Error, Result};
 use crate::ambient::Ambient;
 use crate::config::model::{ExecutorKind, ExecutorSettings, Timeout};
-use crate::exec::{Cancel, Capture, Ended, Limits, Pen, capture, spawn, start_time};
+use crate::exec::capture::{Keep, LineSeconds};
+use crate::exec::{Cancel, Capture, Ended, Limits, Mask, Pen, capture, spawn, start_time};
 use crate::fail;
 
 /// How much of the output is kept, in bytes: this much of its beginning and this much of its end.
@@ -48,6 +49,8 @@ pub struct Job<'a> {
     pub repository: &'a std::path::Path,
     /// The node's environment.
     pub ambient: &'a Ambient,
+    /// What must not be written down of what it says.
+    pub mask: &'a Mask,
     /// Raised when it is to stop.
     pub cancel: &'a Cancel,
 }
@@ -76,8 +79,8 @@ pub struct Worked {
     pub log: Vec<u8>,
     /// Bytes of output in all.
     pub log_bytes: u64,
-    /// When its lines came, as [`crate::exec::Captured`] has them.
-    pub log_times: Vec<(usize, i64)>,
+    /// When the lines of `log` came.
+    pub log_times: LineSeconds,
     /// The object that it left.
     pub output: Option<Value>,
 }
@@ -107,8 +110,8 @@ pub fn run(job: &Job<'_>, record: &mut SlotRecord) -> Result<Worked> {
         _ => None,
     };
     let (capture, pen) = match &place {
-        Some(place) => place.capture(job, LOG_LIMIT),
-        None => Capture::open(&job.slot.log_dir(), LOG_LIMIT, job.ambient),
+        Some(place) => place.capture(job),
+        None => Capture::open(&job.slot.log_dir(), &job.keep()),
     }
     .map_err(|error| Error::slot(job.slot.log_dir(), error))?;
     begin(job.slot, record)?;
@@ -119,7 +122,10 @@ pub fn run(job: &Job<'_>, record: &mut SlotRecord) -> Result<Worked> {
     steps::tear_down(job, record, &pen)?;
     drop(pen);
     let mut worked = Worked::of(end, started, capture, job.slot)?;
-    worked.output = output(&job.given.result_file);
+    worked.output = output(&job.given.result_file).map(|value| job.mask.json(value));
+    if let End::Said(said) = &mut worked.end {
+        said.error = said.error.take().map(|text| job.mask.text(&text));
+    }
     Ok(worked)
 }
 
@@ -129,12 +135,12 @@ pub fn run_command(
     record: &mut SlotRecord,
     mut command: Command,
     limits: &Limits,
-    ambient: &Ambient,
+    keep: &Keep<'_>,
     cancel: &Cancel,
 ) -> Result<Worked> {
     let started = Instant::now();
     let (capture, pen) =
-        Capture::open(&slot.log_dir(), LOG_LIMIT, ambient).map_err(|error| Error::slot(slot.log_dir(), error))?;
+        Capture::open(&slot.log_dir(), keep).map_err(|error| Error::slot(slot.log_dir(), error))?;
     command.stdin(Stdio::null());
     begin(slot, record)?;
     let end = match wait_for(slot, &mut command, record, &pen, limits, cancel) {
@@ -208,6 +214,11 @@ impl Worked {
 }
 
 impl Job<'_> {
+    /// What is kept of the output.
+    pub(super) fn keep(&self) -> Keep<'_> {
+        Keep { limit: LOG_LIMIT, mask: self.mask, clock: self.ambient }
+    }
+
     fn work(&self, record: &mut SlotRecord, place: Option<Place>, capture: &Capture, pen: &Pen) -> Result<End> {
         let stall = self.stall.map(|time| (time, capture.progress()));
         let limits = Limits { deadline: Some(self.deadline), stall, grace: *self.settings.grace };

@@ -17,6 +17,7 @@ use super::announce::{Announce, Happened};
 use super::claim::{Won, write};
 use super::error::Result;
 use super::session::Session;
+use crate::exec::capture::LineSeconds;
 use crate::git::ObjectId;
 use crate::git::objects::NewEntry;
 use crate::hub::Answer;
@@ -56,8 +57,8 @@ pub struct Ending {
     pub log: Vec<u8>,
     /// Bytes of output before it was bounded.
     pub log_bytes: u64,
-    /// When its lines came: pairs of a line of `log`, counted from 0, and the second of Unix time.
-    pub log_times: Vec<(usize, i64)>,
+    /// When the lines of `log` came.
+    pub log_times: LineSeconds,
     /// The object that the executor left.
     pub output: Option<Value>,
 }

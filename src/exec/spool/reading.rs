@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use super::{MOST, Mark, add_line, list, marks};
+use super::{LineSeconds, MOST, Mark, add_line, list, marks};
 
 /// How often a reader looks anew when segments vanish under it.
 const LOOKS: u32 = 20;
@@ -14,9 +14,8 @@ pub(in crate::exec) fn read(dir: &Path) -> io::Result<Vec<u8>> {
     Ok(assemble(dir)?.text)
 }
 
-/// The same, with the times of its lines: pairs of a line, counted from 0, and the second of Unix time at which it and
-/// those after it came.
-pub(in crate::exec) fn read_timed(dir: &Path) -> io::Result<(Vec<u8>, Vec<(usize, i64)>)> {
+/// The same, with the times of its lines.
+pub(in crate::exec) fn read_timed(dir: &Path) -> io::Result<(Vec<u8>, LineSeconds)> {
     let kept = assemble(dir)?;
     let times = kept.times(&marks(dir));
     Ok((kept.text, times))
@@ -31,8 +30,8 @@ struct Kept {
 }
 
 impl Kept {
-    fn times(&self, marks: &[Mark]) -> Vec<(usize, i64)> {
-        let mut times: Vec<(usize, i64)> = Vec::new();
+    fn times(&self, marks: &[Mark]) -> LineSeconds {
+        let mut times = LineSeconds::new();
         let mut at = 0;
         for (number, line) in self.text.split_inclusive(|byte| *byte == b'\n').enumerate() {
             let from = if at < self.end_at { at as u64 } else { self.end_from + (at - self.end_at) as u64 };

@@ -20,6 +20,10 @@ pub struct Mark {
     pub second: i64,
 }
 
+/// When lines came: pairs of a line of a text, counted from 0, and the second of Unix time at which it and those after it
+/// came.
+pub type LineSeconds = Vec<(usize, i64)>;
+
 /// The writing side.
 #[derive(Debug)]
 pub(super) struct Times {
