@@ -145,6 +145,8 @@ pub enum Command {
     Inbox(commands::inbox::Args),
     #[command(about = "Looking: see the events of all tasks")]
     Log(commands::log::Args),
+    #[command(about = "Looking: see where a task stands, as Markdown for an issue")]
+    Comment(commands::comment::Args),
     #[command(about = "Looking: what an error code means, and what to do")]
     Explain(commands::explain::Args),
     #[command(hide = true)]
@@ -210,6 +212,7 @@ fn carry_out(context: &Context, command: Command) -> commands::Outcome {
     match command {
         Command::Init(args) => commands::init::run(context, &args),
         Command::Demo(args) => commands::demo::run(context, &args),
+        Command::Comment(args) => commands::comment::run(context, &args),
         Command::Inbox(args) => commands::inbox::run(context, &args),
         Command::Enqueue(args) => commands::enqueue::run(context, &args),
         Command::List(args) => commands::list::run(context, &args),

@@ -6,6 +6,7 @@ pub mod bundle;
 pub mod cancel;
 pub mod claim;
 pub mod collect;
+pub mod comment;
 pub mod completions;
 pub mod conflicts;
 pub mod demo;

@@ -400,6 +400,10 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Bundle(#[from] Box<super::bundle::Refused>),
+    /// An issue event is refused.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Issue(#[from] Box<crate::task::issue::IssueError>),
     /// An inbox cannot work.
     #[error(transparent)]
     #[diagnostic(transparent)]
