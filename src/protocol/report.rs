@@ -5,6 +5,8 @@
 
 mod markdown;
 
+pub use markdown::{code, code_of};
+
 use jiff::Timestamp;
 
 use super::collect::Collected;
