@@ -167,12 +167,6 @@ fn entry(
     let record = &task.spec.record;
     let last = |name: &str| events.iter().rev().find(|event| event.event == name);
     let work = events.iter().rev().find(|event| event.files_changed.is_some() || event.duration_seconds.is_some());
-    let trouble = matches!(task.state(), State::Failed | State::Conflict).then(|| {
-        let event =
-            events.iter().rev().find(|event| matches!(event.event.as_str(), "failed" | "conflict" | "lost"));
-        let reason = event.and_then(|event| event.reason).map(|reason| reason.to_string());
-        event.and_then(|event| event.error.clone()).or(reason)
-    });
     let repaired = record.repairs.as_ref().and_then(|repairs| TaskName::parse(repairs.split('@').next()?).ok());
     let merge = last("merged").filter(|_| task.state() == State::Merged);
     Entry {
@@ -195,7 +189,24 @@ fn entry(
         lines: work.and_then(|event| Some((event.loc_added?, event.loc_removed?))),
         merge_commit: merge.and_then(|event| event.merge_commit.clone()),
         branch: work.and_then(|event| event.branch.clone()),
-        trouble: trouble.flatten(),
+        trouble: trouble(task.state(), events),
+    }
+}
+
+/// What went wrong with a task that needs a person.
+fn trouble(state: State, events: &[Event]) -> Option<String> {
+    let last = |names: &[&str]| events.iter().rev().find(|event| names.contains(&event.event.as_str()));
+    match state {
+        State::Failed => {
+            let event = last(&["failed", "lost"])?;
+            event.error.clone().or_else(|| event.reason.map(|reason| reason.to_string()))
+        }
+        State::Conflict => {
+            let files = last(&["conflict"])?.files.as_ref()?;
+            let paths: Vec<&str> = files.iter().take(5).map(|file| file.path.as_str()).collect();
+            Some(format!("does not merge: {}", paths.join(", ")))
+        }
+        _ => None,
     }
 }
 

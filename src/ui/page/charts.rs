@@ -65,16 +65,21 @@ pub(super) fn throughput(page: &mut Html, chronicle: &Chronicle) {
             }
         }
     }
+    sum(page, &counts);
+    page.raw("</svg></section>");
+}
+
+/// What completed up to each moment, as a line that ends at the top.
+fn sum(page: &mut Html, counts: &[(usize, usize)]) {
+    let all: usize = counts.iter().map(|(good, _)| good).sum();
     page.raw("<polyline class=\"sum\" points=\"");
     let mut sum = 0;
     for (at, (count, _)) in counts.iter().enumerate() {
         sum += count;
-        page.num(LEFT + step * (at as f64 + 1.0))
-            .raw(",")
-            .num(TOP + HEIGHT * (1.0 - sum as f64 / good.max(1) as f64))
-            .raw(" ");
+        page.num(LEFT + WIDTH / PIECES as f64 * (at as f64 + 1.0)).raw(",");
+        page.num(TOP + HEIGHT * (1.0 - sum as f64 / all.max(1) as f64)).raw(" ");
     }
-    page.raw("\"/></svg></section>");
+    page.raw("\"/>");
 }
 
 pub(super) fn estimates(page: &mut Html, chronicle: &Chronicle) {
