@@ -141,10 +141,14 @@ pub enum Command {
     Conflicts(commands::conflicts::Args),
     #[command(about = "Merging: remove what is past its time")]
     Gc(commands::gc::Args),
+    #[command(about = "Automation: put specs that are dropped into folders on the queue")]
+    Inbox(commands::inbox::Args),
     #[command(about = "Looking: see the events of all tasks")]
     Log(commands::log::Args),
     #[command(about = "Looking: see what was done, also as a page or as Markdown")]
     Report(commands::report::Args),
+    #[command(about = "Looking: see where a task stands, as Markdown for an issue")]
+    Comment(commands::comment::Args),
     #[command(about = "Looking: what an error code means, and what to do")]
     Explain(commands::explain::Args),
     #[command(hide = true)]
@@ -210,6 +214,8 @@ fn carry_out(context: &Context, command: Command) -> commands::Outcome {
     match command {
         Command::Init(args) => commands::init::run(context, &args),
         Command::Demo(args) => commands::demo::run(context, &args),
+        Command::Comment(args) => commands::comment::run(context, &args),
+        Command::Inbox(args) => commands::inbox::run(context, &args),
         Command::Enqueue(args) => commands::enqueue::run(context, &args),
         Command::List(args) => commands::list::run(context, &args),
         Command::Show(args) => commands::show::run(context, &args),

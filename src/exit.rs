@@ -44,6 +44,8 @@ const USAGE: &[&str] = &[
     "dispatch::man::",
     "dispatch::demo::dir",
     "dispatch::bundle::",
+    "dispatch::inbox::",
+    "dispatch::issue::",
 ];
 
 /// Decides the exit code of an error by its code's family.

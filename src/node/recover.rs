@@ -9,7 +9,7 @@ use crate::hub::snapshot::{Claim, Task};
 use crate::hub::{Layout, outbox};
 use crate::protocol::announce::{Announce, Happened};
 use crate::protocol::release::release;
-use crate::protocol::{Result, Session, finish};
+use crate::protocol::{Result, Session, finish, vet};
 use crate::task::{Hold, Phase, Reason};
 
 use super::attempt::rest_message;
@@ -121,6 +121,10 @@ pub(super) fn save(
 }
 
 fn give_back(session: &Session, claim: &Claim, work: Option<ObjectId>, announce: &dyn Announce) -> Result<()> {
+    let (work, withheld) = vet::releasable(session, claim.id, claim.record.base, work)?;
+    if let Some(why) = withheld {
+        announce.happened(&Happened::Note(format!("{}: {why}", claim.record.task)));
+    }
     // One that crashes its node is charged: it must not take the node down for ever.
     let answer = release(session, claim, Reason::Lost, work, Some("this node stopped while it ran"))?;
     if answer.is_yes() {

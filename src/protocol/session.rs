@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::ambient::Ambient;
 use crate::config::{self, Config, Loaded};
-use crate::exec::Cancel;
+use crate::exec::{Cancel, Mask};
 use crate::git::Error as GitError;
 use crate::git::Repo;
 use crate::git::remote::Remote;
@@ -145,6 +145,17 @@ impl Session {
     /// Returns when the mirror was last brought up to date; `None` with the embedded hub, or before the first time.
     pub fn synced_at(&self) -> Result<Option<jiff::Timestamp>> {
         Ok(self.state.read::<Remembered>("hub.json")?.and_then(|remembered| remembered.synced_at))
+    }
+
+    /// Returns what must never be written down: the values of the variables that `secrets.mask` names, as they are here and
+    /// as executors are given them.
+    pub fn mask(&self) -> Mask {
+        use std::os::unix::ffi::OsStrExt as _;
+        let names = &self.config.secrets.mask;
+        let own = self.ambient.vars().filter(|(name, _)| names.iter().any(|named| **name == **named));
+        let given = self.config.executors.values().flat_map(|settings| &settings.env);
+        let given = given.filter(|(name, _)| names.contains(name)).map(|(_, value)| value.as_bytes());
+        Mask::new(own.map(|(_, value)| value.as_bytes()).chain(given))
     }
 
     /// Draws a nonce.

@@ -6,6 +6,7 @@ pub mod attempt;
 pub mod blocked;
 pub mod event;
 pub mod forecast;
+pub mod issue;
 pub mod name;
 pub mod order;
 pub mod path;

@@ -39,6 +39,8 @@ fn world() -> Sandbox {
             &format!("# Task {id}\n\nDo {id}."),
         );
     }
+    let event = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/issues/github/opened.json");
+    std::fs::copy(event, a.path().join("issue.json")).unwrap();
     sandbox
 }
 

@@ -18,6 +18,8 @@ mod demo; // a whole day, from an empty folder
 
 // The queue.
 mod enqueue; // specs as they are found, and what is refused
+mod inbox; // files dropped into folders, each once
+mod issue; // what forges tell of issues
 mod list; // which tasks there are, and where they stand
 mod logs; // what executors wrote
 
@@ -50,6 +52,9 @@ mod races; // many at once
 mod refused;
 mod regression; // bugs that there were
 mod regression_attack; // bugs found by attacking the protocol
+
+// Trust.
+mod secrets; // what must not leave a clone
 
 // What is stored.
 mod formats; // yesterday's state loads for ever

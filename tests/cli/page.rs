@@ -135,6 +135,15 @@ fn the_page_works_in_a_browser_and_asks_nobody() {
     crate::sandbox::eventually(crate::sandbox::PATIENCE, || {
         browser.ask("document.querySelector('#shown').value") == "6 tasks"
     });
+    sorted(&mut browser, shown);
+    seen(&mut browser);
+    assert!(browser.complaints.is_empty(), "{:#?}", browser.complaints);
+    let is_own = |url: &String| url.starts_with("file://") && url.contains("report.html");
+    assert!(browser.requests.iter().all(is_own), "{:?}", browser.requests);
+    close(browser, &sandbox);
+}
+
+fn sorted(browser: &mut Browser, shown: &str) {
     // Sorted both ways, by text and by number; what has no number stands last.
     let sort = |nth: u32| format!("document.querySelectorAll('thead button')[{nth}].click()");
     browser.ask(&sort(0));
@@ -144,7 +153,10 @@ fn the_page_works_in_a_browser_and_asks_nobody() {
     assert_eq!(browser.ask("document.querySelectorAll('th[aria-sort]').length"), 1);
     browser.ask(&sort(8));
     assert!(text(&browser.ask(shown)).split(' ').skip(4).all(|task| ["p/behind", "p/evil"].contains(&task)));
-    // Keyboard, dark, print.
+}
+
+/// Keyboard, dark, print.
+fn seen(browser: &mut Browser) {
     browser.press("/");
     assert_eq!(browser.ask("document.activeElement.id"), "find");
     let ground = "getComputedStyle(document.body).backgroundColor";
@@ -158,13 +170,6 @@ fn the_page_works_in_a_browser_and_asks_nobody() {
     assert_eq!(browser.ask(ground), light, "a person's choice wins");
     browser.call("Emulation.setEmulatedMedia", json!({"media": "print", "features": []}));
     assert_eq!(browser.ask("getComputedStyle(document.querySelector('nav')).display"), "none");
-    assert!(browser.complaints.is_empty(), "{:#?}", browser.complaints);
-    assert!(
-        browser.requests.iter().all(|url| url.starts_with("file://") && url.contains("report.html")),
-        "{:?}",
-        browser.requests
-    );
-    close(browser, &sandbox);
 }
 
 #[test]

@@ -219,6 +219,7 @@ impl<'a> Verifier<'a> {
                 ("DISPATCH_NODE", session.node.to_string()),
             ],
             own_env: &self.own_env,
+            mask: &session.mask(),
         };
         let Some(verified) = verify::verify(slot, &session.hub.repo, &setup, &check, self.cancel)? else {
             return Ok(Verified { verdict: Verdict::Passed, ..self.said(commit) });

@@ -198,7 +198,8 @@ fn in_cell(text: &str) -> String {
     shown
 }
 
-fn took(seconds: f64) -> String {
+/// A duration as people read it.
+pub(in crate::protocol) fn took(seconds: f64) -> String {
     let whole = std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
     match whole {
         0..=9 => format!("{seconds:.1} s"),
