@@ -143,6 +143,8 @@ pub enum Command {
     Gc(commands::gc::Args),
     #[command(about = "Automation: put specs that are dropped into folders on the queue")]
     Inbox(commands::inbox::Args),
+    #[command(about = "Automation: keep the queue filled by a generator that looks at what was done")]
+    Factory(commands::factory::Args),
     #[command(about = "Looking: see the events of all tasks")]
     Log(commands::log::Args),
     #[command(about = "Looking: see what was done, also as a page or as Markdown")]
@@ -215,6 +217,7 @@ fn carry_out(context: &Context, command: Command) -> commands::Outcome {
         Command::Init(args) => commands::init::run(context, &args),
         Command::Demo(args) => commands::demo::run(context, &args),
         Command::Comment(args) => commands::comment::run(context, &args),
+        Command::Factory(args) => commands::factory::run(context, &args),
         Command::Inbox(args) => commands::inbox::run(context, &args),
         Command::Enqueue(args) => commands::enqueue::run(context, &args),
         Command::List(args) => commands::list::run(context, &args),

@@ -64,7 +64,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let progress = Progress::start(&context.ui, "enqueueing");
     session.sync()?;
     let before = session.snapshot()?;
-    let done = enqueue(&session, &entries, Options { dry_run: args.dry_run, replace: args.replace })?;
+    let options = Options { dry_run: args.dry_run, replace: args.replace, generation: None };
+    let done = enqueue(&session, &entries, options)?;
     drop(progress);
     if context.ui.json {
         let enqueued: Vec<_> =

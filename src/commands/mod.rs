@@ -14,6 +14,7 @@ pub mod done;
 pub mod enqueue;
 pub mod examples;
 pub mod explain;
+pub mod factory;
 pub mod finish;
 pub mod gc;
 pub mod inbox;

@@ -69,7 +69,7 @@ pub fn verify(
     check: &Check<'_>,
     cancel: &Cancel,
 ) -> Result<Option<Verified>> {
-    let Some(command) = command::verifying(check.how, &slot.clone_dir(), &check.variables, check.own_env) else {
+    let Some(command) = command::as_given(check.how, &slot.clone_dir(), &check.variables, check.own_env) else {
         return Ok(None);
     };
     slot.prepare(repo, setup)?;

@@ -404,6 +404,10 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Issue(#[from] Box<crate::task::issue::IssueError>),
+    /// A factory cannot work.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Factory(#[from] Box<super::factory::FactoryError>),
     /// An inbox cannot work.
     #[error(transparent)]
     #[diagnostic(transparent)]

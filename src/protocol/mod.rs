@@ -17,6 +17,7 @@ pub mod comment;
 pub mod conflicts;
 pub mod enqueue;
 pub mod error;
+pub mod factory;
 pub mod finish;
 pub mod follow;
 pub mod forecast;

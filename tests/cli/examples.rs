@@ -53,6 +53,9 @@ fn prepare(sandbox: &Sandbox, a: &Repo, line: &str) {
         // What `claim --count 1` found next.
         a.dispatch(&["release", "S01"]).success();
     }
+    if line.starts_with("git dispatch factory") {
+        a.git(&["config", "dispatch.factory.generate", "true"]);
+    }
     if line.starts_with("git dispatch bundle create") {
         a.dispatch(&["enqueue", "--project", "q", "specs/S01.md"]);
         a.spec("more/S08.md", "project: p\nrun: echo 8 > 8.txt", "# Eight");

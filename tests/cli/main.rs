@@ -18,6 +18,7 @@ mod demo; // a whole day, from an empty folder
 
 // The queue.
 mod enqueue; // specs as they are found, and what is refused
+mod factory; // generations, each once
 mod inbox; // files dropped into folders, each once
 mod issue; // what forges tell of issues
 mod list; // which tasks there are, and where they stand
