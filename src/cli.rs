@@ -147,6 +147,8 @@ pub enum Command {
     Factory(commands::factory::Args),
     #[command(about = "Looking: see the events of all tasks")]
     Log(commands::log::Args),
+    #[command(about = "Looking: see what was done, also as a page or as Markdown")]
+    Report(commands::report::Args),
     #[command(about = "Looking: see where a task stands, as Markdown for an issue")]
     Comment(commands::comment::Args),
     #[command(about = "Looking: what an error code means, and what to do")]
@@ -244,6 +246,7 @@ fn carry_out(context: &Context, command: Command) -> commands::Outcome {
         Command::Gc(args) => commands::gc::run(context, &args),
         Command::Conflicts(args) => commands::conflicts::run(context, &args),
         Command::Log(args) => commands::log::run(context, &args),
+        Command::Report(args) => commands::report::run(context, &args),
         Command::Explain(args) => commands::explain::run(context, &args),
         Command::Completions(args) => commands::completions::run(context, &args),
         Command::Man(args) => commands::man::run(context, &args),

@@ -28,6 +28,7 @@ pub mod outbox;
 pub mod pause;
 pub mod reap;
 pub mod release;
+pub mod report;
 pub mod retry;
 pub mod run;
 pub mod schedule;

@@ -10,6 +10,7 @@ pub mod blocked;
 pub mod branch;
 pub mod bundle;
 pub mod cancel;
+pub mod chronicle;
 pub mod claim;
 pub mod collect;
 pub mod comment;

@@ -5,7 +5,8 @@
 
 mod markdown;
 
-pub(super) use markdown::{code, took};
+pub(super) use markdown::took;
+pub use markdown::{code, code_of};
 
 use jiff::Timestamp;
 

@@ -2,6 +2,7 @@
 //!
 //! Pure values: nothing here reads a clock, a file or a repository.
 
+pub mod attempt;
 pub mod blocked;
 pub mod event;
 pub mod forecast;

@@ -168,12 +168,12 @@ fn next(section: &Section) -> Vec<String> {
 }
 
 /// Untrusted text as a code span of a table.
-pub(in crate::protocol) fn code(text: &str) -> String {
+pub fn code(text: &str) -> String {
     code_of(&escaped(text))
 }
 
 /// The same, of text that is harmless on a terminal already.
-fn code_of(text: &str) -> String {
+pub fn code_of(text: &str) -> String {
     if text.is_empty() {
         return String::new();
     }
