@@ -70,7 +70,7 @@ pub fn verify(
     check: &Check<'_>,
     cancel: &Cancel,
 ) -> Result<Option<Verified>> {
-    let Some(command) = command::verifying(check.how, &slot.clone_dir(), &check.variables, check.ambient) else {
+    let Some(command) = command::as_given(check.how, &slot.clone_dir(), &check.variables, check.ambient) else {
         return Ok(None);
     };
     slot.prepare(repo, setup)?;
