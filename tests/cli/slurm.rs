@@ -96,6 +96,6 @@ fn the_recipe_hands_tasks_to_jobs_and_calls_them_off() {
     eventually(PATIENCE, || cluster.ask(&a, "squeue", &["-h", "-o", "%j %T"]) == "p/long RUNNING");
     b.dispatch(&["cancel", "long"]).success();
     running.wait(PATIENCE);
-    eventually(PATIENCE, || cluster.ask(&a, "squeue", &["-h", "-t", "RUNNING"]).is_empty());
+    eventually(PATIENCE, || cluster.ask(&a, "squeue", &["-h"]).is_empty());
     println!("slurm: 3 jobs run, 1 called off");
 }
