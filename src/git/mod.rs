@@ -6,6 +6,7 @@
 pub mod bundle;
 pub mod diff;
 pub mod error;
+pub mod fit;
 pub mod introduced;
 pub mod locks;
 pub mod merge;

@@ -210,6 +210,8 @@ impl Git {
         // The user's hooks, file monitor and automatic housekeeping are for the user's own commands.
         command.args(["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "gc.auto=0"]);
         command.args(["-c", "maintenance.auto=false", "-c", "advice.detachedHead=false"]);
+        // Names that other systems take for `.git` are never written, whatever was configured.
+        command.args(["-c", "core.protectHFS=true", "-c", "core.protectNTFS=true"]);
         for setting in &self.settings {
             command.args(["-c", setting]);
         }

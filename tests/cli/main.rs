@@ -52,6 +52,7 @@ mod regression_attack; // bugs found by attacking the protocol
 
 // Trust.
 mod secrets; // what must not leave a clone
+mod unfit; // what is dangerous to check out
 
 // What is stored.
 mod formats; // yesterday's state loads for ever

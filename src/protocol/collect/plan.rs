@@ -65,6 +65,8 @@ pub struct Plan {
     pub merges: Vec<Merge>,
     /// What does not merge.
     pub conflicts: Vec<Conflict>,
+    /// What cannot be checked out safely, and why.
+    pub unfit: Vec<(Claim, String)>,
     /// What was built on something that can no longer land, and why.
     pub stale: Vec<(Claim, String)>,
     /// What waits.
@@ -79,8 +81,20 @@ impl Plan {
     }
 }
 
-/// Merges that were tried before, by the tip and the claim: made, or where they conflict.
-pub(super) type Memo = HashMap<(ObjectId, ObjectId), std::result::Result<Merge, Vec<ConflictFile>>>;
+/// Why work does not join.
+#[derive(Debug, Clone)]
+pub(super) enum Obstacle {
+    /// Where it conflicts.
+    Conflict(Vec<ConflictFile>),
+    /// Why it cannot be checked out safely.
+    Unfit(String),
+}
+
+/// A merge that was tried.
+pub(super) type Tried = std::result::Result<Merge, Obstacle>;
+
+/// Merges that were tried before, by the tip and the claim.
+pub(super) type Memo = HashMap<(ObjectId, ObjectId), Tried>;
 
 /// Plans collects of the completed tasks onto one tip.
 pub(super) struct Planner<'a> {
@@ -95,7 +109,14 @@ pub(super) struct Planner<'a> {
 impl Planner<'_> {
     /// Plans, without the tasks that are `rejected` and what was built on them.
     pub(super) fn plan(&self, rejected: &BTreeSet<TaskName>, memo: &mut Memo) -> Result<Plan> {
-        let mut plan = Plan { tip: self.start, merges: vec![], conflicts: vec![], stale: vec![], waiting: vec![] };
+        let mut plan = Plan {
+            tip: self.start,
+            merges: vec![],
+            conflicts: vec![],
+            unfit: vec![],
+            stale: vec![],
+            waiting: vec![],
+        };
         for task in in_order(self.snapshot) {
             let is_wanted = self.options.tasks.is_empty() || self.options.tasks.contains(task.name());
             let goes_here =
@@ -154,7 +175,10 @@ impl Planner<'_> {
                 plan.merges.push(merge);
                 plan.merges.extend(mended);
             }
-            Err(files) => plan.conflicts.push(Conflict { task: name, claim: claim.clone(), files }),
+            Err(Obstacle::Conflict(files)) => {
+                plan.conflicts.push(Conflict { task: name, claim: claim.clone(), files });
+            }
+            Err(Obstacle::Unfit(why)) => plan.unfit.push((claim.clone(), why)),
         }
         Ok(())
     }
@@ -187,22 +211,20 @@ impl Planner<'_> {
     }
 
     /// Merges one result onto the growing tip.
-    fn merge(
-        &self,
-        tip: ObjectId,
-        task: &Task,
-        claim: &Claim,
-        result: ObjectId,
-    ) -> Result<std::result::Result<Merge, Vec<ConflictFile>>> {
+    fn merge(&self, tip: ObjectId, task: &Task, claim: &Claim, result: ObjectId) -> Result<Tried> {
         let repo = &self.session.hub.repo;
         let (commit, is_new) = if repo.is_ancestor(result, tip) {
             // A collect that died half-way may have moved the target and not the claim.
             (landing::merge_of(self.session, tip, claim.id, claim, result), false)
         } else {
+            // Whoever pushed it may not have looked.
+            if let Some(why) = repo.unfit(&repo.new_commits(result, &[tip])?)? {
+                return Ok(Err(Obstacle::Unfit(why)));
+            }
             let merged = repo.merge(tip, result)?;
             if !merged.conflicts.is_empty() {
                 let file = |(path, kind)| ConflictFile { path, kind };
-                return Ok(Err(merged.conflicts.into_iter().map(file).collect()));
+                return Ok(Err(Obstacle::Conflict(merged.conflicts.into_iter().map(file).collect())));
             }
             let commit = repo.write_commit(&NewCommit {
                 tree: merged.tree,
