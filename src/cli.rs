@@ -141,6 +141,8 @@ pub enum Command {
     Conflicts(commands::conflicts::Args),
     #[command(about = "Merging: remove what is past its time")]
     Gc(commands::gc::Args),
+    #[command(about = "Automation: put specs that are dropped into folders on the queue")]
+    Inbox(commands::inbox::Args),
     #[command(about = "Looking: see the events of all tasks")]
     Log(commands::log::Args),
     #[command(about = "Looking: what an error code means, and what to do")]
@@ -208,6 +210,7 @@ fn carry_out(context: &Context, command: Command) -> commands::Outcome {
     match command {
         Command::Init(args) => commands::init::run(context, &args),
         Command::Demo(args) => commands::demo::run(context, &args),
+        Command::Inbox(args) => commands::inbox::run(context, &args),
         Command::Enqueue(args) => commands::enqueue::run(context, &args),
         Command::List(args) => commands::list::run(context, &args),
         Command::Show(args) => commands::show::run(context, &args),

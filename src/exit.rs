@@ -44,6 +44,7 @@ const USAGE: &[&str] = &[
     "dispatch::man::",
     "dispatch::demo::dir",
     "dispatch::bundle::",
+    "dispatch::inbox::",
 ];
 
 /// Decides the exit code of an error by its code's family.

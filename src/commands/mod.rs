@@ -15,6 +15,7 @@ pub mod examples;
 pub mod explain;
 pub mod finish;
 pub mod gc;
+pub mod inbox;
 pub mod init;
 pub mod list;
 pub mod log;

@@ -147,6 +147,8 @@ pub enum NodeMode {
 pub struct InboxSettings {
     /// The folders, as they were given.
     pub paths: Vec<PathBuf>,
+    /// How long a file must stand still before it is taken.
+    pub settle: Dur,
 }
 
 /// Says what keeps the queue filled.

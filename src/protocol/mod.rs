@@ -20,6 +20,7 @@ pub mod follow;
 pub mod forecast;
 pub mod gc;
 pub mod hand;
+pub mod inbox;
 pub mod logs;
 pub mod nodes;
 pub mod notify;

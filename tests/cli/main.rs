@@ -17,6 +17,7 @@ mod demo; // a whole day, from an empty folder
 
 // The queue.
 mod enqueue; // specs as they are found, and what is refused
+mod inbox; // files dropped into folders, each once
 mod list; // which tasks there are, and where they stand
 mod logs; // what executors wrote
 
