@@ -89,11 +89,11 @@ impl Repo {
     /// Finds names that came in and are one with another where letter case does not count.
     fn twin(&self, commits: &[Commit], came: &BTreeSet<(Vec<Vec<u8>>, Vec<u8>)>) -> Option<String> {
         let tip = commits.first()?.id;
-        let (mut folder, mut names): (Option<&[Vec<u8>]>, Vec<(String, Vec<u8>)>) = (None, Vec::new());
+        let (mut folder, mut names) = (None, Vec::new());
         for (at, name) in came {
             if folder != Some(at) {
                 folder = Some(at);
-                names = self.names_in(tip, at).into_iter().map(|name| (folded(&name), name)).collect();
+                names = self.names_in(tip, at).into_iter().map(|name| (folded(&name), name)).collect::<Vec<_>>();
                 names.sort();
             }
             let own = folded(name);

@@ -273,7 +273,7 @@ pub enum Error {
     #[error("the remote `{}` is `{}`, which is not spoken", escaped(.name), escaped(.url))]
     #[diagnostic(
         code(dispatch::config::bad_remote),
-        help("use a path, https://, http://, ssh://, git:// or host:path")
+        help("use a path, https://, ssh:// or host:path: the others run commands, or say nothing of who answers")
     )]
     BadRemote {
         /// The name.

@@ -52,6 +52,7 @@ mod regression; // bugs that there were
 mod regression_attack; // bugs found by attacking the protocol
 
 // Trust.
+mod contained; // what an executor plants never runs
 mod secrets; // what must not leave a clone
 mod unfit; // what is dangerous to check out
 
