@@ -17,6 +17,7 @@ pub mod process;
 pub mod refs;
 pub mod remote;
 pub mod repo;
+pub mod signature;
 pub mod worktree;
 
 pub use error::{Error, Result};

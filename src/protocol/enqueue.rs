@@ -15,6 +15,7 @@ use super::error::{DependencyError, Error, Result};
 use super::refusal::Refusal;
 use super::replace;
 use super::session::Session;
+use super::trust::{self, Pen};
 use crate::config::near::nearest;
 use crate::git::ObjectId;
 use crate::git::objects::{NewCommit, NewEntry};
@@ -67,12 +68,15 @@ pub struct Options {
     pub dry_run: bool,
     /// Put a changed spec in force where the task is still pending.
     pub replace: bool,
+    /// Sign the specs; they are as well where nothing else is trusted.
+    pub sign: bool,
 }
 
 /// Puts a batch of specs on the queue.
 pub fn enqueue(session: &Session, entries: &[Entry], options: Options) -> Result<Enqueued> {
     refuse_away(session, Refused::NoEnqueue)?;
     check_twice(entries)?;
+    let pen = if options.dry_run { None } else { trust::pen_if(session, options.sign)? };
     let mut ours: Vec<ObjectId> = Vec::new();
     let mut refusal = Refusal::default();
     for attempt in 0..TRIES {
@@ -89,7 +93,7 @@ pub fn enqueue(session: &Session, entries: &[Entry], options: Options) -> Result
             done.enqueued.extend(batch.known);
             return Ok(done);
         }
-        let (tip, chained) = chain(session, &snapshot, &batch.fresh)?;
+        let (tip, chained) = chain(session, &snapshot, &batch.fresh, pen.as_ref())?;
         ours.extend(chained.iter().map(|(_, id)| *id));
         let edit = Edit::new(session.hub.layout.queue(), snapshot.queue_tip, Some(tip));
         match session.hub.publish_unsettled(std::slice::from_ref(&edit))?.as_slice() {
@@ -150,19 +154,24 @@ fn chain(
     session: &Session,
     snapshot: &Snapshot,
     fresh: &[&Entry],
+    pen: Option<&Pen>,
 ) -> Result<(ObjectId, Vec<(TaskName, ObjectId)>)> {
     let mut tip = snapshot.queue_tip;
     let mut chained = Vec::with_capacity(fresh.len());
     for entry in fresh {
         let record = SpecRecord { repairs: entry.repairs.clone(), ..SpecRecord::of(&entry.parsed.spec) };
         let parents: Vec<ObjectId> = tip.into_iter().collect();
-        let id = session.hub.repo.write_commit(&NewCommit {
+        let commit = NewCommit {
             tree: session.hub.repo.write_tree(&[NewEntry { name: FILE, content: &entry.bytes }])?,
             parents: &parents,
             message: &record.to_message(),
             by: &session.by,
             at: session.ambient.now(),
-        })?;
+        };
+        let id = match pen {
+            Some(pen) => session.hub.repo.write_signed_commit(&commit, &pen.signer, &pen.context)?,
+            None => session.hub.repo.write_commit(&commit)?,
+        };
         tip = Some(id);
         chained.push((record.task, id));
     }

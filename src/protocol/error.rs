@@ -408,6 +408,10 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Executor(#[from] crate::executor::Error),
+    /// There is no trust to be had.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Trust(#[from] Box<super::trust::TrustError>),
     /// Work must not be published.
     #[error(transparent)]
     #[diagnostic(transparent)]

@@ -48,6 +48,8 @@ pub struct Session {
     pub by: Identity,
     /// Whether this clone was opened from a bundle: a node that never sees the hub (DESIGN.md 6).
     pub away: bool,
+    /// Whose signatures were looked at.
+    pub trust: super::trust::Memo,
 }
 
 /// Settings given as options of a command, as `(path, value, flag)`.
@@ -101,7 +103,8 @@ impl Session {
             .identity()
             .unwrap_or_else(|| Identity { name: node.to_string(), email: "node@git-dispatch".to_owned() });
         let (ambient, away) = (ambient.clone(), hub.is_away());
-        Ok(Self { ambient, hub, state, config, settings: settings.into(), node, project, by, away })
+        let trust = super::trust::Memo::default();
+        Ok(Self { ambient, hub, state, config, settings: settings.into(), node, project, by, away, trust })
     }
 
     /// Reads the hub, and refuses one that lost its memory.

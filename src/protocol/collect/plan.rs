@@ -12,6 +12,7 @@ use crate::hub::snapshot::{Claim, Snapshot, Task, target_of};
 use crate::protocol::error::Result;
 use crate::protocol::repair::{self, Mends, Use, usefulness};
 use crate::protocol::session::Session;
+use crate::protocol::trust;
 use crate::task::event::ConflictFile;
 use crate::task::{Phase, State, TaskName};
 
@@ -137,6 +138,10 @@ impl Planner<'_> {
         let name = task.name().clone();
         if let Some(wait) = self.mends_nothing(task, result) {
             plan.waiting.push(wait);
+            return Ok(());
+        }
+        if let Some(why) = trust::doubt(self.session, task) {
+            plan.waiting.push(Wait { task: name, what: format!("a person: {why}") });
             return Ok(());
         }
         match foundation(self, plan, task, claim, rejected) {
