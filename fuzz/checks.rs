@@ -15,7 +15,7 @@ use git_dispatch::secrets;
 use git_dispatch::task::event::Event;
 use git_dispatch::task::name::NameKind;
 use git_dispatch::task::spec::{self, Defaults};
-use git_dispatch::task::{Name, TaskName, scope, text};
+use git_dispatch::task::{Name, TaskName, issue, scope, text};
 
 /// One check, given any bytes.
 pub type Check = fn(&[u8]);
@@ -24,6 +24,7 @@ pub type Check = fn(&[u8]);
 pub const ALL: &[(&str, Check)] = &[
     ("bundle", bundle),
     ("config", config),
+    ("issue", issue),
     ("names", names),
     ("notes", notes),
     ("porcelain", porcelain),
@@ -56,6 +57,19 @@ pub fn config(data: &[u8]) {
     }
 }
 
+/// A forge's event: the spec that is made of it is one, with nothing in it that runs.
+pub fn issue(data: &[u8]) {
+    if let Ok(event) = issue::parse(data)
+        && let Ok(task) = TaskName::parse(&format!("p/{}", event.id()))
+    {
+        let defaults = Defaults { project: task.project.clone(), id: None };
+        // One whose text is too long is refused, and nothing else is.
+        if let Ok(parsed) = spec::parse("issue.md", &event.to_spec(&task), &defaults) {
+            assert!(parsed.spec.run.is_none() && parsed.spec.executor.is_none() && parsed.spec.task == task);
+        }
+    }
+}
+
 /// Names of tasks, projects and nodes: what passes can be part of a ref and of a command line.
 pub fn names(data: &[u8]) {
     let given = lossy(data);
@@ -78,8 +92,8 @@ pub fn notes(data: &[u8]) {
         let line = event.to_line();
         assert_eq!(Event::parse_lines(line.as_bytes()).len(), 1, "{line}");
     }
-    for (_, _, output) in logs::frames(data) {
-        assert!(output.len() <= data.len());
+    for frame in logs::frames(data) {
+        assert!(frame.text.len() <= data.len());
     }
     if let Ok(record) = serde_json::from_slice::<NodeRecord>(data) {
         let _ = record.beat_interval();
