@@ -7,6 +7,7 @@ pub mod bundle;
 pub mod diff;
 pub mod error;
 pub mod locks;
+pub mod memory;
 pub mod merge;
 pub mod notes;
 pub mod objects;
