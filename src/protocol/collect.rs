@@ -12,6 +12,7 @@
 mod checkout;
 mod error;
 mod foundation;
+mod growing;
 mod landing;
 mod plan;
 mod record;
@@ -232,7 +233,8 @@ impl Collect<'_> {
         for _ in 0..TRIES {
             let snapshot = session.snapshot()?;
             let start = self.tip_of(target)?;
-            let planner = Planner { session, snapshot: &snapshot, options: self.options, target, start };
+            let quick = session.in_memory();
+            let planner = Planner { session: &quick, snapshot: &snapshot, options: self.options, target, start };
             if self.options.dry_run {
                 let plan = planner.plan(&BTreeSet::new(), &mut memo)?;
                 return Ok(outcome(&plan, &[], target, start));
