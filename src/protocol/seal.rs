@@ -218,7 +218,7 @@ fn deletions(session: &Session, ended: &Ended, in_use: &BTreeSet<String>) -> Vec
 pub fn finish_half_done(session: &Session, snapshot: &Snapshot) -> Result<Vec<TaskName>> {
     let mut ended = Vec::new();
     let mut done = Vec::new();
-    let mut kept = Vec::new();
+    let (mut kept, mut back, mut mended) = (Vec::new(), Vec::new(), Vec::new());
     for task in &snapshot.tasks {
         match &task.standing {
             Standing::Claimed(claim) if claim.record.phase == Phase::Cancelled => {
@@ -238,11 +238,20 @@ pub fn finish_half_done(session: &Session, snapshot: &Snapshot) -> Result<Vec<Ta
                             delete_branch: session.config.collect.delete_branches,
                         });
                     }
-                    None => super::collect::put_back(session, claim)?,
+                    None => back.push(claim),
                 }
+            }
+            // Its repair landed, and whoever landed it was cut off before it said so; or a person merged it.
+            Standing::Claimed(claim) if claim.record.phase == Phase::Conflict => {
+                mended.extend(super::collect::landed(session, task, claim).map(|landed| (claim, landed)));
             }
             _ => {}
         }
+    }
+    super::collect::put_back(session, &back)?;
+    for merged in super::collect::say_merged(session, &mended)? {
+        done.push(merged.task.clone());
+        ended.push(merged);
     }
     session.hub.publish_many(&leftover_edits(session, &snapshot.tasks)?)?;
     session.hub.publish(&kept)?;

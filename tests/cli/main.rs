@@ -45,6 +45,7 @@ mod verify; // what breaks the target is found and left out
 mod counts; // git processes and pushes
 mod crash; // commands that are killed
 mod late; // answers that never arrive, hubs that are away
+mod no_atomic; // hubs that take one ref after the other
 mod races; // many at once
 mod refused;
 mod regression; // bugs that there were
