@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::ambient::Ambient;
 use crate::commands::{self, Context};
@@ -53,7 +53,7 @@ pub struct Global {
     /// When to use colours
     #[arg(long, value_name = "WHEN", global = true, value_enum, default_value_t)]
     pub color: Color,
-    /// Print help; `git dispatch help COMMAND` says more
+    /// Print help; --help, behind a command, says more and has examples
     #[arg(short, long, global = true, action = clap::ArgAction::Help)]
     help: Option<bool>,
 }
@@ -85,6 +85,10 @@ pub enum Command {
     Init(commands::init::Args),
     #[command(about = "Setting up: see a whole day of work in a scratch folder")]
     Demo(commands::demo::Args),
+    #[command(about = "Setting up: print completions for a shell")]
+    Completions(commands::completions::Args),
+    #[command(about = "Setting up: print or install manual pages")]
+    Man(commands::man::Args),
     #[command(about = "The queue: put specs on it")]
     Enqueue(commands::enqueue::Args),
     #[command(about = "The queue: see it")]
@@ -137,10 +141,26 @@ pub enum Command {
     Conflicts(commands::conflicts::Args),
     #[command(about = "Merging: remove what is past its time")]
     Gc(commands::gc::Args),
+    #[command(about = "Automation: put specs that are dropped into folders on the queue")]
+    Inbox(commands::inbox::Args),
     #[command(about = "Looking: see the events of all tasks")]
     Log(commands::log::Args),
     #[command(about = "Looking: what an error code means, and what to do")]
     Explain(commands::explain::Args),
+    #[command(hide = true)]
+    CompleteWords(commands::completions::WordsArgs),
+}
+
+/// The definition of the commands, with the examples of each in its long help.
+pub fn command() -> clap::Command {
+    commands::examples::added(Cli::command())
+}
+
+/// Reads a command line.
+fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let mut command = command();
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
 /// Takes the world in, runs the command, and returns its exit code.
@@ -150,7 +170,7 @@ pub fn main() -> ExitCode {
     };
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let wants_json = arguments.iter().any(|argument| argument == "--json");
-    match Cli::try_parse_from(arguments) {
+    match parse(arguments) {
         Ok(cli) => run(cli, ambient).into(),
         Err(error) => {
             let ui = Ui::plain(&ambient, wants_json);
@@ -190,6 +210,7 @@ fn carry_out(context: &Context, command: Command) -> commands::Outcome {
     match command {
         Command::Init(args) => commands::init::run(context, &args),
         Command::Demo(args) => commands::demo::run(context, &args),
+        Command::Inbox(args) => commands::inbox::run(context, &args),
         Command::Enqueue(args) => commands::enqueue::run(context, &args),
         Command::List(args) => commands::list::run(context, &args),
         Command::Show(args) => commands::show::run(context, &args),
@@ -218,6 +239,9 @@ fn carry_out(context: &Context, command: Command) -> commands::Outcome {
         Command::Conflicts(args) => commands::conflicts::run(context, &args),
         Command::Log(args) => commands::log::run(context, &args),
         Command::Explain(args) => commands::explain::run(context, &args),
+        Command::Completions(args) => commands::completions::run(context, &args),
+        Command::Man(args) => commands::man::run(context, &args),
+        Command::CompleteWords(args) => commands::completions::words(context, &args),
     }
 }
 

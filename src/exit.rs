@@ -41,8 +41,10 @@ const USAGE: &[&str] = &[
     "dispatch::enqueue::",
     "dispatch::task::",
     "dispatch::explain::",
+    "dispatch::man::",
     "dispatch::demo::dir",
     "dispatch::bundle::",
+    "dispatch::inbox::",
 ];
 
 /// Decides the exit code of an error by its code's family.

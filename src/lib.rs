@@ -31,7 +31,7 @@
 //! | floor | modules | knows |
 //! | --- | --- | --- |
 //! | 0 words | [`ambient`], [`task`], [`fail`] | pure values; where tests make us die |
-//! | 1 tools | [`exec`], [`git`], [`config`] | git, processes, files; not what a task is |
+//! | 1 tools | [`exec`], [`git`], [`config`], [`secrets`] | git, processes, files, what looks like a secret; not what a task is |
 //! | 2 hub | [`hub`] | tasks ↔ refs and notes |
 //! | 3 protocol | [`executor`], [`protocol`], [`node`] | what may be done to a task, and in which order |
 //! | 4 face | [`ui`], [`commands`], [`cli`], [`exit`] | people and scripts |
@@ -51,5 +51,6 @@ pub mod git;
 pub mod hub;
 pub mod node;
 pub mod protocol;
+pub mod secrets;
 pub mod task;
 pub mod ui;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The floors, lowest first; modules side by side do not use each other unless they are listed in order.
 const FLOORS: &[&[&str]] = &[
     &["ambient", "task", "fail"],
-    &["exec", "git", "config"],
+    &["exec", "git", "config", "secrets"],
     &["hub"],
     &["executor"],
     &["protocol"],

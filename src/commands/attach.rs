@@ -17,9 +17,7 @@ pub struct Args {
 
 /// Joins.
 pub fn run(context: &Context, args: &Args) -> Outcome {
-    let session = context.open(&Vec::new())?;
-    context.sync_to_read(&session, false)?;
-    let snapshot = session.snapshot()?;
+    let (session, snapshot) = context.open_to_read(false)?;
     let task = session.resolve(&snapshot, &args.task)?;
     let window = window_of(&session, &snapshot, &task)?;
     if context.ui.json {

@@ -2,10 +2,9 @@
 
 use serde_json::json;
 
-use super::{Context, Outcome, resolve};
+use super::{Context, Outcome};
 use crate::exit::Exit;
 use crate::protocol::cancel::cancel;
-use crate::ui::progress::Progress;
 
 /// Call tasks off for good; what they had made is kept at `refs/dispatch/attempts/`.
 #[derive(Debug, clap::Args)]
@@ -17,10 +16,7 @@ pub struct Args {
 
 /// Cancels.
 pub fn run(context: &Context, args: &Args) -> Outcome {
-    let session = context.open(&Vec::new())?;
-    let progress = Progress::start(&context.ui, "cancelling");
-    session.sync()?;
-    let names = resolve(&session, &session.snapshot()?, &args.tasks)?;
+    let (session, names, progress) = context.open_for(&args.tasks, "cancelling")?;
     let done = cancel(&session, &names)?;
     drop(progress);
     if context.ui.json {

@@ -6,15 +6,14 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::{Context, Outcome};
-use crate::config::model::ExecutorKind;
-use crate::config::near::nearest;
 use crate::exit::Exit;
 use crate::hub::snapshot::Snapshot;
+use crate::protocol::enqueue::doubts::doubts;
 use crate::protocol::enqueue::{Enqueued, Entry, Options, enqueue};
 use crate::protocol::{Error, Result, Session};
 use crate::task::name::NameKind;
-use crate::task::spec::{self, Defaults};
-use crate::task::{Name, TaskName, text::escaped};
+use crate::task::spec::Defaults;
+use crate::task::{Name, TaskName};
 use crate::ui::progress::Progress;
 use crate::ui::theme;
 
@@ -47,7 +46,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         session.project = Name::new(NameKind::Project, project).map_err(Error::from)?;
     }
     let entries = read(context, &session, &args.paths)?;
-    warn_of_executors(context, &session, &entries);
+    doubts(&session, &entries).iter().for_each(|doubt| context.ui.warn(doubt));
     let progress = Progress::start(&context.ui, "enqueueing");
     session.sync()?;
     let before = session.snapshot()?;
@@ -92,49 +91,14 @@ fn read(context: &Context, session: &Session, paths: &[PathBuf]) -> Result<Vec<E
     for path in paths {
         for (file, id, bytes) in files(&context.ambient.cwd, path)? {
             let defaults = Defaults { project: session.project.clone(), id };
-            let parsed = spec::parse(&file, &bytes, &defaults)?;
-            for warning in parsed.warnings.iter().cloned() {
+            let entry = Entry::read(file, bytes, &defaults)?;
+            for warning in entry.parsed.warnings.iter().cloned() {
                 context.ui.note(&theme::render(&miette::Report::new(warning), &context.ui.err));
             }
-            entries.push(Entry { file, bytes, parsed, repairs: None });
+            entries.push(entry);
         }
     }
     Ok(entries)
-}
-
-/// How many tasks a warning names.
-const NAMED: usize = 3;
-
-/// Warns of what keeps tasks from being run, as the configuration is here.
-fn warn_of_executors(context: &Context, session: &Session, entries: &[Entry]) {
-    let config = &session.config;
-    let mut without_run: Vec<&TaskName> = Vec::new();
-    for spec in entries.iter().map(|entry| &entry.parsed.spec) {
-        let name = spec.executor.as_ref().unwrap_or(&config.default_executor);
-        if let Some(executor) = config.executor(name) {
-            if executor.kind == ExecutorKind::Shell && spec.run.is_none() {
-                without_run.push(&spec.task);
-            }
-            continue;
-        }
-        let near = nearest(name, config.executors.keys().map(String::as_str));
-        let hint = near.map(|near| format!("; did you mean `{}`?", escaped(near))).unwrap_or_default();
-        let (task, name) = (&spec.task, escaped(name));
-        context.ui.warn(&format!("{task} asks for executor {name}, which is not configured here{hint}"));
-    }
-    if without_run.is_empty() {
-        return;
-    }
-    let named: Vec<String> = without_run.iter().take(NAMED).map(ToString::to_string).collect();
-    let more = match without_run.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    context.ui.warn(&format!(
-        "no `run` line for the shell executor in {}{more}: no node runs that; give it one, configure another executor, \
-         or claim it by hand",
-        named.join(", ")
-    ));
 }
 
 type File = (String, Option<String>, Vec<u8>);

@@ -20,9 +20,7 @@ pub struct Args {
 
 /// Shows the events.
 pub fn run(context: &Context, args: &Args) -> Outcome {
-    let session = context.open(&Vec::new())?;
-    context.sync_to_read(&session, args.offline)?;
-    let snapshot = session.snapshot()?;
+    let (session, snapshot) = context.open_to_read(args.offline)?;
     let (events, cursor) = events_since(&session, &snapshot, args.since.as_deref())?;
     if context.ui.json {
         context.ui.document(&json!({"events": events, "cursor": cursor}));

@@ -33,9 +33,7 @@ pub struct Args {
 
 /// Shows the output.
 pub fn run(context: &Context, args: &Args) -> Outcome {
-    let session = context.open(&Vec::new())?;
-    context.sync_to_read(&session, args.offline)?;
-    let snapshot = session.snapshot()?;
+    let (session, snapshot) = context.open_to_read(args.offline)?;
     let task = session.resolve(&snapshot, &args.task)?;
     if args.follow
         && let Some(follower) = Follower::new(&snapshot, &task, args.attempt)

@@ -6,17 +6,21 @@ pub mod bundle;
 pub mod cancel;
 pub mod claim;
 pub mod collect;
+pub mod completions;
 pub mod conflicts;
 pub mod demo;
 pub mod done;
 pub mod enqueue;
+pub mod examples;
 pub mod explain;
 pub mod finish;
 pub mod gc;
+pub mod inbox;
 pub mod init;
 pub mod list;
 pub mod log;
 pub mod logs;
+pub mod man;
 pub mod nodes;
 pub mod outbox;
 pub mod pause;
@@ -40,6 +44,7 @@ use crate::protocol::Session;
 use crate::protocol::session::OptionSettings;
 use crate::task::TaskName;
 use crate::ui::Ui;
+use crate::ui::progress::Progress;
 use crate::ui::time::ago;
 
 /// What every command works with.
@@ -64,6 +69,24 @@ impl Context {
     /// Opens the clone, with git running on until `cancel`: for commands that have an end of their own for a signal.
     pub fn open_until(&self, options: &OptionSettings, cancel: &Cancel) -> Result<Session> {
         Ok(Session::open(&self.ambient.cwd, &self.ambient, options, cancel)?)
+    }
+
+    /// Opens the clone for a command on the tasks named, reads the hub and resolves the names. The spinner, beside which
+    /// stands what is being done, turns until it is dropped.
+    pub fn open_for(&self, tasks: &[String], doing: &'static str) -> Result<(Session, Vec<TaskName>, Progress)> {
+        let session = self.open(&Vec::new())?;
+        let progress = Progress::start(&self.ui, doing);
+        session.sync()?;
+        let names = resolve(&session, &session.snapshot()?, tasks)?;
+        Ok((session, names, progress))
+    }
+
+    /// Opens the clone for a command that only shows, as `sync_to_read` says.
+    pub fn open_to_read(&self, offline: bool) -> Result<(Session, Snapshot)> {
+        let session = self.open(&Vec::new())?;
+        self.sync_to_read(&session, offline)?;
+        let snapshot = session.snapshot()?;
+        Ok((session, snapshot))
     }
 
     /// Reads the hub for a command that only shows: when it does not answer, what is known is shown, with its age.

@@ -2,10 +2,9 @@
 
 use serde_json::json;
 
-use super::{Context, Outcome, resolve};
+use super::{Context, Outcome};
 use crate::exit::Exit;
 use crate::protocol::hand::release_by_hand;
-use crate::ui::progress::Progress;
 
 /// Give back what you claimed by hand; what is committed on the task branch is kept with it.
 #[derive(Debug, clap::Args)]
@@ -17,10 +16,7 @@ pub struct Args {
 
 /// Releases.
 pub fn run(context: &Context, args: &Args) -> Outcome {
-    let session = context.open(&Vec::new())?;
-    let progress = Progress::start(&context.ui, "releasing");
-    session.sync()?;
-    let names = resolve(&session, &session.snapshot()?, &args.tasks)?;
+    let (session, names, progress) = context.open_for(&args.tasks, "releasing")?;
     release_by_hand(&session, &names)?;
     drop(progress);
     if context.ui.json {

@@ -2,10 +2,9 @@
 
 use serde_json::json;
 
-use super::{Context, Outcome, resolve};
+use super::{Context, Outcome};
 use crate::exit::Exit;
 use crate::protocol::retry::retry;
-use crate::ui::progress::Progress;
 
 /// Make failed, conflicting or cancelled tasks pending again.
 #[derive(Debug, clap::Args)]
@@ -17,10 +16,7 @@ pub struct Args {
 
 /// Retries.
 pub fn run(context: &Context, args: &Args) -> Outcome {
-    let session = context.open(&Vec::new())?;
-    let progress = Progress::start(&context.ui, "retrying");
-    session.sync()?;
-    let names = resolve(&session, &session.snapshot()?, &args.tasks)?;
+    let (session, names, progress) = context.open_for(&args.tasks, "retrying")?;
     let done = retry(&session, &names)?;
     drop(progress);
     if context.ui.json {

@@ -1,13 +1,20 @@
 //! `git dispatch run`
 
+use std::sync::mpsc::channel;
+
 use serde_json::json;
 
+use super::inbox::hints;
 use super::{Context, Outcome, resolve};
 use crate::exec::Cancel;
 use crate::exit::Exit;
 use crate::node::daemon::{self, Options};
+use crate::protocol::announce::{Announce, Happened};
+use crate::protocol::collect::watch::Message;
+use crate::protocol::inbox::{configured, watch};
 use crate::protocol::notify::Notifying;
 use crate::protocol::session::OptionSettings;
+use crate::protocol::{Result, Session};
 use crate::ui::{json, progress::Progress};
 
 /// Claim tasks and run them, until nothing is claimable; for good, with --watch.
@@ -30,6 +37,32 @@ pub struct Args {
     /// The name of this node
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
+}
+
+/// Takes what is dropped into the configured folders, beside the work and as long as no signal comes.
+fn with_inbox<T>(
+    context: &Context,
+    session: &Session,
+    announce: &dyn Announce,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    let (sender, receiver) = channel();
+    let (on_signal, on_end) = (sender.clone(), sender.clone());
+    context.signals.on_signal(move |_, _| {
+        let _ = on_signal.send(Message::Stop);
+    });
+    let (own, folders) = (session.clone(), configured(session));
+    let _hints = hints(session, &folders, announce, sender);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            if let Err(error) = watch::watch(&own, &folders, &receiver, announce, |_| {}) {
+                announce.happened(&Happened::Note(format!("the inbox has ended: {error}")));
+            }
+        });
+        let result = work();
+        let _ = on_end.send(Message::Stop);
+        result
+    })
 }
 
 /// Runs.
@@ -55,7 +88,12 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         session.sync()?;
         options.tasks = resolve(&session, &session.snapshot()?, &args.tasks)?;
     }
-    let ran = daemon::run(&session, &options, &context.signals, &progress)?;
+    let ran = match args.watch && !session.config.inbox.paths.is_empty() {
+        true => with_inbox(context, &session, &progress, || {
+            daemon::run(&session, &options, &context.signals, &progress)
+        })?,
+        false => daemon::run(&session, &options, &context.signals, &progress)?,
+    };
     // The next start need not wait until everybody is told.
     drop(lock);
     drop(progress);

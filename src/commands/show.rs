@@ -11,6 +11,7 @@ use crate::protocol::Session;
 use crate::protocol::why::{Lookout, WaitsFor};
 use crate::task::event::Event;
 use crate::task::text::escaped;
+use crate::ui::format::plain;
 use crate::ui::json;
 use crate::ui::table::{Cell, Table};
 
@@ -27,9 +28,7 @@ pub struct Args {
 
 /// Shows a task.
 pub fn run(context: &Context, args: &Args) -> Outcome {
-    let session = context.open(&Vec::new())?;
-    context.sync_to_read(&session, args.offline)?;
-    let snapshot = session.snapshot()?;
+    let (session, snapshot) = context.open_to_read(args.offline)?;
     let name = session.resolve(&snapshot, &args.task)?;
     let Some(task) = snapshot.get(&name) else { return Ok(Exit::Failed) };
     let events = Histories::load(&session.hub)?.of(&session.hub, task);
@@ -95,18 +94,6 @@ fn head(context: &Context, task: &Task, document: &Value, waits_for: &[WaitsFor]
     table.push(vec![Cell::text("  enqueued"), Cell::text(&enqueued)]);
     text.push_str(&table.render(context.ui.width));
     text
-}
-
-fn plain(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
-        Value::Object(fields) if fields.contains_key("path") => {
-            format!("{} ({})", plain(&fields["path"]), plain(fields.get("kind").unwrap_or(&Value::Null)))
-        }
-        other => other.to_string(),
-    }
 }
 
 fn history(context: &Context, events: &[Event]) -> String {

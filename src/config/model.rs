@@ -147,6 +147,8 @@ pub enum NodeMode {
 pub struct InboxSettings {
     /// The folders, as they were given.
     pub paths: Vec<PathBuf>,
+    /// How long a file must stand still before it is taken.
+    pub settle: Dur,
 }
 
 /// Says what keeps the queue filled.
@@ -190,7 +192,7 @@ pub struct OutboxSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecretsSettings {
-    /// Whether files that look like secrets are kept out of commits.
+    /// Whether work is searched for secrets before it is published.
     pub scan: bool,
     /// Globs of paths that are no secrets.
     pub allow: Vec<String>,

@@ -154,6 +154,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("collect.delete_branches", Kind::Bool),
     key("collect.keep", Kind::Duration),
     key("inbox.paths", Kind::Texts),
+    key("inbox.settle", Kind::Period),
     key("factory.generate", Kind::Argv),
     key("factory.when_completed", Kind::Fraction),
     key("factory.min_pending", Kind::Count(0, MANY)),

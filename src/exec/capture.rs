@@ -1,6 +1,6 @@
 //! Owns the output of an executor while it runs and after: takes it from a pipe, keeps it bounded
-//! in files (`spool.rs`), and notes each sign of life. Does not redact, and does not wait for
-//! executors.
+//! in files (`spool.rs`), and notes each sign of life. What is not to be written down is taken out
+//! before it is (`redact.rs`). Does not wait for executors.
 
 use std::io::{self, PipeReader, PipeWriter, Read};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, ioctl_fionread};
 
 use super::progress::Progress;
+use super::redact::{Mask, Masking};
 use super::spool::{self, Spool};
 
 /// How long the reader may take to notice that it is to stop. Only a disk that hangs needs it.
@@ -46,27 +47,29 @@ impl Capture {
     /// which they were written.
     pub fn start(dir: &Path, limit: u64) -> io::Result<(Capture, Stdio, Stdio)> {
         let (output, pen) = io::pipe()?;
-        let capture = Capture::of(dir, limit, output)?;
+        let capture = Capture::of(dir, limit, output, &Mask::default())?;
         let (stdout, stderr) = ends(&pen)?;
         Ok((capture, stdout, stderr))
     }
 
     /// Starts to capture what several write one after the other, each with [`ends`] of its own of the pen that is
     /// returned. The output ends when that and all ends are gone.
-    pub fn open(dir: &Path, limit: u64) -> io::Result<(Capture, PipeWriter)> {
+    pub fn open(dir: &Path, limit: u64, mask: &Mask) -> io::Result<(Capture, PipeWriter)> {
         let (output, pen) = io::pipe()?;
-        Ok((Capture::of(dir, limit, output)?, pen))
+        Ok((Capture::of(dir, limit, output, mask)?, pen))
     }
 
     /// Starts to capture what comes out of a pipe that was opened elsewhere, such as one with a name.
-    pub fn of(dir: &Path, limit: u64, output: PipeReader) -> io::Result<Capture> {
-        let spool = Spool::create(dir, limit)?;
+    ///
+    /// What the mask names is written down as `***`, and counted as that.
+    pub fn of(dir: &Path, limit: u64, output: PipeReader, mask: &Mask) -> io::Result<Capture> {
+        let sink = Sink { spool: Spool::create(dir, limit)?, masking: Masking::new(mask.clone()) };
         let (stopped, stop) = io::pipe()?;
         let (sender, done) = mpsc::sync_channel(1);
         let progress = Progress::new();
         let touched = progress.clone();
         thread::Builder::new().name("capture".into()).spawn(move || {
-            let _ = sender.send(pump(output, &stopped, spool, &touched));
+            let _ = sender.send(pump(output, &stopped, sink, &touched));
         })?;
         Ok(Capture { dir: dir.to_owned(), progress, done, stop })
     }
@@ -121,12 +124,29 @@ fn stuck() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "the output cannot be written to disk")
 }
 
+/// Where output goes: through the mask, into the files.
+struct Sink {
+    spool: Spool,
+    masking: Masking,
+}
+
+impl Sink {
+    fn put(&mut self, bytes: &[u8]) {
+        self.masking.take(bytes, |fit| self.spool.put(fit));
+    }
+
+    fn end(mut self) -> Spool {
+        self.masking.end(|fit| self.spool.put(fit));
+        self.spool
+    }
+}
+
 /// Takes from the pipe until it ends, or until `stopped` does.
-fn pump(output: PipeReader, stopped: &PipeReader, mut spool: Spool, progress: &Progress) -> Spool {
+fn pump(output: PipeReader, stopped: &PipeReader, mut sink: Sink, progress: &Progress) -> Spool {
     let mut block = vec![0; 64 * 1024];
     while readable(&output, stopped) {
-        match take(&output, &mut block, &mut spool) {
-            0 => return spool,
+        match take(&output, &mut block, &mut sink) {
+            0 => return sink.end(),
             _ => progress.touch(),
         }
     }
@@ -134,22 +154,22 @@ fn pump(output: PipeReader, stopped: &PipeReader, mut spool: Spool, progress: &P
     let mut left = ioctl_fionread(&output).map_or(0, |left| usize::try_from(left).unwrap_or(0));
     while left > 0 {
         let most = left.min(block.len());
-        match take(&output, &mut block[..most], &mut spool) {
-            0 => return spool,
+        match take(&output, &mut block[..most], &mut sink) {
+            0 => return sink.end(),
             taken => left -= taken,
         }
     }
-    spool
+    sink.end()
 }
 
 /// Reads once; nothing is the end of it, an error that will not go away too.
-fn take(mut output: &PipeReader, block: &mut [u8], spool: &mut Spool) -> usize {
+fn take(mut output: &PipeReader, block: &mut [u8], sink: &mut Sink) -> usize {
     loop {
         match output.read(block) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return 0,
             Ok(count) => {
-                spool.put(&block[..count]);
+                sink.put(&block[..count]);
                 return count;
             }
         }

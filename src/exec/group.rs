@@ -69,6 +69,24 @@ pub fn start_time(pid: u32) -> Option<String> {
     Some(started.trim().to_owned()).filter(|started| !started.is_empty())
 }
 
+/// Lists the process groups, ours apart, in which somebody was started with an environment variable whose whole text
+/// (`NAME=value`) begins with `start`. Nothing where the system does not tell, which only Linux does.
+pub fn groups_started_with(start: &[u8]) -> Vec<u32> {
+    if !proc_is_here() {
+        return Vec::new();
+    }
+    let was_given = |pid: &String| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(start))
+    };
+    let living = processes().into_iter().flatten().filter(was_given).filter_map(|pid| Stat::read(&pid));
+    let mut groups: Vec<u32> = living.filter_map(|stat| u32::try_from(stat.group).ok()).collect();
+    groups.retain(|group| checked(*group).is_ok());
+    groups.sort_unstable();
+    groups.dedup();
+    groups
+}
+
 /// Refuses what `kill(-pgid)` would take for "everybody" or "myself".
 fn checked(pgid: u32) -> io::Result<Pid> {
     i32::try_from(pgid)
@@ -108,16 +126,17 @@ fn proc_is_here() -> bool {
     cfg!(target_os = "linux") && Stat::read("self").is_some()
 }
 
+/// The processes that /proc lists, or nothing where it cannot be read.
+fn processes() -> Option<impl Iterator<Item = String>> {
+    let names = std::fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    Some(names.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())))
+}
+
 fn proc_lists(group: i32) -> bool {
-    let Ok(folder) = std::fs::read_dir("/proc") else {
+    let Some(mut living) = processes().map(|names| names.filter_map(|name| Stat::read(&name))) else {
         return true;
     };
-    folder
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
-        .filter_map(|name| Stat::read(&name))
-        .any(|stat| stat.group == group && !stat.zombie)
+    living.any(|stat| stat.group == group && !stat.zombie)
 }
 
 /// When `ps` does not answer, someone is taken to live: waiting in vain is better than a folder

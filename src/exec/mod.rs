@@ -20,6 +20,7 @@ pub mod child;
 pub mod collect;
 pub mod group;
 pub mod progress;
+pub mod redact;
 pub mod signals;
 mod spool;
 #[cfg(test)]
@@ -30,8 +31,9 @@ pub use cancel::Cancel;
 pub use capture::{Capture, Captured};
 pub use child::{Child, Ended, Limits, spawn};
 pub use collect::{collect_output, run_through, stdin_from};
-pub use group::{end_group, group_alive, start_time};
+pub use group::{end_group, group_alive, groups_started_with, start_time};
 pub use progress::Progress;
+pub use redact::Mask;
 pub use signals::Signals;
 /// The writing end of a capture.
 pub use std::io::PipeWriter as Pen;

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Error, Result};
-use crate::exec::{end_group, group_alive, start_time};
+use crate::exec::{end_group, group_alive, groups_started_with, start_time};
 use crate::fail;
 use crate::git::repo::Identity;
 use crate::git::{Git, ObjectId, Repo};
@@ -208,10 +208,9 @@ impl Slot {
 
 /// Ends what still works in a slot from an earlier start of the program. Says whether the slot may be used again: what
 /// cannot be told apart from somebody else's processes is not touched.
-pub fn end_orphans(record: &SlotRecord) -> Result<bool> {
+pub fn end_orphans(slot: &Slot, record: &SlotRecord) -> Result<bool> {
     let Some(group) = record.group else {
-        // Killed between the start of the executor and the note of its group: nobody knows whether it lives.
-        return Ok(!record.begun);
+        return Ok(!record.begun || end_unnoted(slot));
     };
     if !group_alive(group) {
         return Ok(true);
@@ -221,6 +220,14 @@ pub fn end_orphans(record: &SlotRecord) -> Result<bool> {
         return Ok(false);
     }
     Ok(end_group(group, ORPHAN_GRACE).is_ok())
+}
+
+/// Ends an executor whose start was not noted any more, as we were killed in between: it is known by what it was told.
+/// Where nobody is found, nobody knows whether one lives.
+fn end_unnoted(slot: &Slot) -> bool {
+    let told = [b"DISPATCH_LOG_FILE=", slot.root().as_os_str().as_encoded_bytes(), b"/"].concat();
+    let groups = groups_started_with(&told);
+    !groups.is_empty() && groups.into_iter().all(|group| end_group(group, ORPHAN_GRACE).is_ok())
 }
 
 /// Moves a slot out of the way for good: something lives in it that we may not end, or that cannot be taken out. Returns
@@ -277,5 +284,33 @@ pub(super) fn remove_all(path: &Path) -> Result<()> {
     match removed {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::slot(path, error)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests start what they need")]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::exec::spawn;
+
+    #[test]
+    fn an_executor_whose_start_was_not_noted_is_known_by_what_it_was_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let (slot, other) = (Slot::at(folder.path(), 1), Slot::at(folder.path(), 10));
+        let start = |slot: &Slot| {
+            spawn(Command::new("sleep").arg("600").env("DISPATCH_LOG_FILE", slot.log_dir().join("log"))).unwrap()
+        };
+        let (orphan, stranger) = (start(&slot), start(&other));
+        let mut record = SlotRecord::default();
+        assert!(end_orphans(&slot, &record).unwrap(), "nothing was begun");
+        record.begun = true;
+        if cfg!(target_os = "linux") {
+            assert!(end_orphans(&slot, &record).unwrap());
+            assert!(!group_alive(orphan.id()) && group_alive(stranger.id()));
+        }
+        // Nobody is found: one that was told something else may live.
+        assert!(!end_orphans(&Slot::at(folder.path(), 2), &record).unwrap());
     }
 }

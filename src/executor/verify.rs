@@ -10,7 +10,7 @@ use super::slot::{Setup, Slot, SlotRecord};
 use super::work::{self, End, Worked};
 use super::{Result, command};
 use crate::config::model::Verify;
-use crate::exec::{Cancel, Ended};
+use crate::exec::{Cancel, Ended, Mask};
 use crate::git::Repo;
 
 /// How long the command gets between SIGTERM and SIGKILL.
@@ -27,6 +27,8 @@ pub struct Check<'a> {
     pub variables: Vec<(&'static str, String)>,
     /// The caller's own environment.
     pub own_env: &'a [(OsString, OsString)],
+    /// What must not be written down of what it says.
+    pub mask: &'a Mask,
 }
 
 /// What a verifying command says of a commit.
@@ -74,7 +76,7 @@ pub fn verify(
     let mut record =
         SlotRecord { base: setup.base.to_string(), branch: setup.branch.to_owned(), ..SlotRecord::default() };
     let limits = (Some(check.timeout), None);
-    let worked = work::run_command(slot, &mut record, command, Stdio::null(), limits, GRACE, cancel)?;
+    let worked = work::run_command(slot, &mut record, command, Stdio::null(), limits, GRACE, (check.mask, cancel))?;
     SlotRecord::remove(slot);
     let verdict = judge(&worked, matches!(check.how, Verify::Line(_)));
     Ok(Some(Verified { verdict, how: told(&worked), took: worked.took, log: worked.log }))

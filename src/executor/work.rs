@@ -14,7 +14,7 @@ use super::tmux::{self, Place};
 use super::{Error, Result};
 use crate::ambient::Ambient;
 use crate::config::model::{ExecutorKind, ExecutorSettings, Timeout};
-use crate::exec::{Cancel, Capture, Ended, Limits, Pen, capture, spawn, start_time};
+use crate::exec::{Cancel, Capture, Ended, Limits, Mask, Pen, capture, spawn, start_time};
 use crate::fail;
 
 /// How much of the output is kept, in bytes: this much of its beginning and this much of its end.
@@ -48,6 +48,8 @@ pub struct Job<'a> {
     pub repository: &'a std::path::Path,
     /// The node's environment.
     pub ambient: &'a Ambient,
+    /// What must not be written down of what it says.
+    pub mask: &'a Mask,
     /// Raised when it is to stop.
     pub cancel: &'a Cancel,
 }
@@ -106,7 +108,7 @@ pub fn run(job: &Job<'_>, record: &mut SlotRecord) -> Result<Worked> {
     };
     let (capture, pen) = match &place {
         Some(place) => place.capture(job, LOG_LIMIT),
-        None => Capture::open(&job.slot.log_dir(), LOG_LIMIT),
+        None => Capture::open(&job.slot.log_dir(), LOG_LIMIT, job.mask),
     }
     .map_err(|error| Error::slot(job.slot.log_dir(), error))?;
     begin(job.slot, record)?;
@@ -117,12 +119,15 @@ pub fn run(job: &Job<'_>, record: &mut SlotRecord) -> Result<Worked> {
     steps::tear_down(job, record, &pen)?;
     drop(pen);
     let mut worked = Worked::of(end, started, capture, job.slot)?;
-    worked.output = output(&job.given.result_file);
+    worked.output = output(&job.given.result_file).map(|value| job.mask.json(value));
+    if let End::Said(said) = &mut worked.end {
+        said.error = said.error.take().map(|text| job.mask.text(&text));
+    }
     Ok(worked)
 }
 
 /// Runs a command in a slot's clone, records its process group there, and keeps what it says; `limits` are its time in
-/// all and in silence.
+/// all and in silence. What the mask names is not written down.
 pub fn run_command(
     slot: &Slot,
     record: &mut SlotRecord,
@@ -130,11 +135,11 @@ pub fn run_command(
     stdin: Stdio,
     limits: (Option<Duration>, Option<Duration>),
     grace: Duration,
-    cancel: &Cancel,
+    (mask, cancel): (&Mask, &Cancel),
 ) -> Result<Worked> {
     let started = Instant::now();
     let (capture, pen) =
-        Capture::open(&slot.log_dir(), LOG_LIMIT).map_err(|error| Error::slot(slot.log_dir(), error))?;
+        Capture::open(&slot.log_dir(), LOG_LIMIT, mask).map_err(|error| Error::slot(slot.log_dir(), error))?;
     let (deadline, stall) = limits;
     let limits = Limits { deadline, stall: stall.map(|time| (time, capture.progress())), grace };
     command.stdin(stdin);

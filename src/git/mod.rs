@@ -6,6 +6,7 @@
 pub mod bundle;
 pub mod diff;
 pub mod error;
+pub mod introduced;
 pub mod locks;
 pub mod memory;
 pub mod merge;

@@ -24,6 +24,8 @@ pub enum Pin {
     ByHand(TaskName),
     /// Work of the user's.
     Kept,
+    /// The result of the claim of this id, which was not to be published.
+    Withheld(String),
     /// Something that looks after itself.
     Other,
 }
@@ -218,6 +220,7 @@ impl Layout {
             "outbox" => Pin::Outbox(rest.strip_suffix("-log").unwrap_or(rest).to_owned()),
             "hand" => TaskName::parse(rest).map_or(Pin::Other, Pin::ByHand),
             "kept" => Pin::Kept,
+            "withheld" => Pin::Withheld(rest.to_owned()),
             _ => Pin::Other,
         }
     }
@@ -251,6 +254,11 @@ impl Layout {
     /// Pins work of the user's that had to make room, by its id.
     pub fn kept(work: &str) -> String {
         format!("{LOCAL}kept/{work}")
+    }
+
+    /// Pins a result that was not to be published, by the id of the claim that it belongs to.
+    pub fn withheld(claim: &str) -> String {
+        format!("{LOCAL}withheld/{claim}")
     }
 
     /// Reads task, attempt and node back from the name of work that was fenced off.
@@ -322,6 +330,7 @@ mod tests {
         assert_eq!(layout.task_of_attempt(&layout.attempt(&task(), 2, "gcp-1")), Some(task()));
         assert_eq!(Layout::pin(&Layout::slot_base(3)), Pin::SlotBase(3));
         assert_eq!(Layout::pin(&Layout::result("ab")), Pin::Result("ab".into()));
+        assert_eq!(Layout::pin(&Layout::withheld("ab")), Pin::Withheld("ab".into()));
         assert_eq!(Layout::pin(&format!("{}-log", Layout::outbox("ab"))), Pin::Outbox("ab".into()));
         assert_eq!(Layout::pin(&Layout::by_hand(&task())), Pin::ByHand(task()));
         assert_eq!(Layout::pin(&Layout::kept("ab")), Pin::Kept);

@@ -22,6 +22,7 @@ use crate::protocol::Session;
 use crate::protocol::claim::Won;
 use crate::protocol::finish::Ending;
 use crate::protocol::repair::{self, Mends};
+use crate::protocol::vet;
 use crate::task::Reason;
 use crate::task::spec::{self, Defaults};
 
@@ -47,6 +48,8 @@ pub enum Outcome {
         work: Option<ObjectId>,
         /// The executor that is out of quota, and how long it is to be left alone.
         rest: Option<(String, Duration)>,
+        /// Why its work is not published, and where it is.
+        withheld: Option<String>,
     },
 }
 
@@ -126,7 +129,8 @@ impl<'a> Attempt<'a> {
                 let lacks =
                     repair::lacks(self.session, &self.won.spec.record, self.won.base.commit, harvest.result);
                 let lacks = lacks.unwrap_or_else(|error| Some(error.to_string()));
-                Ok(self.judge(started_at, worked, harvest, lacks))
+                // What cannot be looked through is not published either.
+                self.vetted(harvest, |harvest| self.judge(started_at, worked, harvest, lacks))
             }
             Err(error) if record.begun => Err(self.keep_slot(&error)),
             Err(error) => Err(error),
@@ -202,9 +206,33 @@ impl<'a> Attempt<'a> {
             stall: settings.stall_timeout.unless_zero(),
             repository: session.hub.repo.work_tree().unwrap_or_else(|| session.hub.repo.common_dir()),
             ambient: &session.ambient,
+            mask: &session.mask(),
             cancel,
         };
         work::run(&job, record)
+    }
+
+    /// Looks through the work before anything is made of it; what may not leave this clone is withheld, and the attempt has
+    /// failed with the base in its place.
+    fn vetted(&self, harvest: Harvest, judge: impl FnOnce(Harvest) -> Outcome) -> ExecutorResult<Outcome> {
+        let (session, base) = (self.session, self.won.base.commit);
+        let work = Mends::of(&self.won.spec.record).and_then(|mends| mends.work(&session.hub.repo));
+        let looked = vet::look(session, base, harvest.result, work.as_slice());
+        let failed = |error: crate::protocol::Error| ExecutorError::Spawn(error.to_string());
+        let Some(objection) = looked.map_err(failed)? else { return Ok(judge(harvest)) };
+        let kept = vet::withhold(session, self.won.claim.id, harvest.result).map_err(failed)?;
+        let why = format!("{}; it is kept on {} at {kept}: {}", objection.what, session.node, objection.help);
+        Ok(match judge(Harvest { result: base, descends: true }) {
+            // What ended badly by itself has its own reason, and may be tried again for it.
+            Outcome::Ended(ending) => Outcome::Ended(Ending {
+                reason: ending.reason.or(Some(objection.reason)),
+                error: Some(ending.error.map_or(why.clone(), |error| format!("{error}; {why}"))),
+                ..ending
+            }),
+            Outcome::GivenBack { reason, work, rest, .. } => {
+                Outcome::GivenBack { reason, work, rest, withheld: Some(why) }
+            }
+        })
     }
 
     /// `lacks`: what a repair's result lacks.
@@ -222,7 +250,7 @@ impl<'a> Attempt<'a> {
             }
             End::Said(_) => (reason_of(&flaw), flaw, None),
             End::Ended(Ended::Cancelled) => {
-                return Outcome::GivenBack { reason: Reason::Drained, work: kept, rest: None };
+                return Outcome::GivenBack { reason: Reason::Drained, work: kept, rest: None, withheld: None };
             }
             End::Ended(Ended::TimedOut) => {
                 (Some(Reason::Timeout), Some("it ran longer than it may".to_owned()), None)
@@ -234,7 +262,7 @@ impl<'a> Attempt<'a> {
                 Some(0) => (reason_of(&flaw), flaw, Some(0)),
                 Some(DEFERRED) => {
                     let rest = Some((self.executor(), self.rest(worked.output.as_ref())));
-                    return Outcome::GivenBack { reason: Reason::Quota, work: kept, rest };
+                    return Outcome::GivenBack { reason: Reason::Quota, work: kept, rest, withheld: None };
                 }
                 Some(code) => {
                     (Some(Reason::Exit), Some(format!("exit code {code}{}", worked.last_line())), Some(code))

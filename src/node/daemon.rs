@@ -351,7 +351,11 @@ impl<'a> Daemon<'a> {
         self.ran.tasks.push(won.claim.record.task.clone());
         let (well, took) = match outcome {
             Outcome::Ended(ending) => (self.finish(&won, &ending)?, ending.took),
-            Outcome::GivenBack { reason, work, rest } => {
+            Outcome::GivenBack { reason, work, rest, withheld } => {
+                if let Some(why) = withheld {
+                    let text = format!("{}: {why}", won.claim.record.task);
+                    self.announce.happened(&Happened::Note(text));
+                }
                 if let Some((executor, rest)) = rest {
                     self.leave_alone(executor, rest);
                 }

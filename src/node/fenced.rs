@@ -8,7 +8,7 @@ use crate::git::ObjectId;
 use crate::hub::snapshot::{Snapshot, Standing, Task, chain_of, read_claim};
 use crate::hub::{Edit, Layout};
 use crate::protocol::announce::{Announce, Happened};
-use crate::protocol::{Result, Session};
+use crate::protocol::{Result, Session, vet};
 use crate::task::TaskName;
 
 /// Tells of one slot's attempt, if it was taken away, and keeps its work. Says whether the slot may be used again.
@@ -30,6 +30,11 @@ pub(super) fn settle(
             return Ok(false);
         }
     };
+    let base = ObjectId::from_hex(record.base.as_bytes()).ok();
+    let (work, withheld) = vet::releasable(session, id, base, work)?;
+    if let Some(why) = withheld {
+        announce.happened(&Happened::Note(format!("{name}: {why}")));
+    }
     let kept = match work {
         Some(work) => Some(keep(session, &name, id, work)?),
         None => None,

@@ -1,4 +1,4 @@
-//! Hints from a hub on this machine: when something lands there, it is worth looking at once.
+//! Hints from a hub on this machine, and from other folders: when something lands there, it is worth looking at once.
 //!
 //! A hint is never data: it may be missed, come late or come for nothing, and nothing depends on it but how soon the
 //! next poll is.
@@ -17,21 +17,31 @@ pub struct Hints(#[expect(dead_code, reason = "held for its effect")] Option<Rec
 impl Hints {
     /// Watches the hub, where it is a folder of this machine; elsewhere this does nothing.
     pub fn watch(session: &Session, tell: impl Fn() + Send + 'static) -> Self {
-        Self(folder_of(session).and_then(|folder| watch(&folder, tell)))
+        Self(folder_of(session).and_then(|folder| watch(&folder.join("refs"), is_worth_a_look, tell).ok()))
+    }
+
+    /// Watches a folder with all that is in it, or says why that is not to be had.
+    pub fn of_folder(folder: &Path, tell: impl Fn() + Send + 'static) -> Result<Self, String> {
+        // The path stands in our message already.
+        let plain = |error: notify::Error| error.set_paths(Vec::new()).to_string();
+        watch(folder, |_| true, tell).map(|watcher| Self(Some(watcher))).map_err(plain)
     }
 }
 
-fn watch(folder: &Path, tell: impl Fn() + Send + 'static) -> Option<RecommendedWatcher> {
+fn watch(
+    folder: &Path,
+    is_worth_a_look: fn(&Path) -> bool,
+    tell: impl Fn() + Send + 'static,
+) -> notify::Result<RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
         // Reading a ref is an event too, and every poll of ours reads.
         let is_change = |event: &Event| !event.kind.is_access() && !event.kind.is_other();
         if event.is_ok_and(|event| is_change(&event) && event.paths.iter().any(|path| is_worth_a_look(path))) {
             tell();
         }
-    })
-    .ok()?;
-    watcher.watch(&folder.join("refs"), RecursiveMode::Recursive).ok()?;
-    Some(watcher)
+    })?;
+    watcher.watch(folder, RecursiveMode::Recursive)?;
+    Ok(watcher)
 }
 
 /// Beats of nodes are no reason to look: they would wake the whole fleet for nothing.

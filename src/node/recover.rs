@@ -9,7 +9,7 @@ use crate::hub::snapshot::{Claim, Task};
 use crate::hub::{Layout, outbox};
 use crate::protocol::announce::{Announce, Happened};
 use crate::protocol::release::release;
-use crate::protocol::{Result, Session, finish};
+use crate::protocol::{Result, Session, finish, vet};
 use crate::task::{Hold, Phase, Reason};
 
 use super::attempt::rest_message;
@@ -27,6 +27,9 @@ pub fn recover(session: &Session, announce: &dyn Announce) -> Result<()> {
     let (waiting, _) = outbox::list(&session.state)?;
     let work_dir = session.work_dir();
     let records = SlotRecord::list(&work_dir);
+    let is_ended =
+        |record: &&SlotRecord| slot::end_orphans(&Slot::at(&work_dir, record.slot), record).unwrap_or(false);
+    let quiet: Vec<usize> = records.iter().filter(is_ended).map(|record| record.slot).collect();
     let snapshot = session.snapshot()?;
     let mut spoiled = Vec::new();
     for task in &snapshot.tasks {
@@ -35,13 +38,12 @@ pub fn recover(session: &Session, announce: &dyn Announce) -> Result<()> {
         };
         let id = claim.id.to_string();
         let record = records.iter().find(|record| record.claim == id);
-        let is_quiet = record.is_none_or(|record| slot::end_orphans(record).unwrap_or(false));
         // A result that waits is not lost.
         if waiting.iter().any(|waiting| waiting.claim == id) {
             continue;
         }
-        let work = match record.filter(|record| is_quiet && record.begun).map(|record| save(session, record, task))
-        {
+        let saved = record.filter(|record| record.begun && quiet.contains(&record.slot));
+        let work = match saved.map(|record| save(session, record, task)) {
             Some(Ok(work)) => work,
             // The work is there and cannot be taken out now: the slot is not used again.
             Some(Err(error)) => {
@@ -61,12 +63,12 @@ pub fn recover(session: &Session, announce: &dyn Announce) -> Result<()> {
         own.contains(&record.claim) || finished.iter().any(|finished| finished.claim == record.claim)
     };
     for record in records.iter().filter(|record| record.begun && !is_dealt_with(record)) {
-        let is_quiet = slot::end_orphans(record).unwrap_or(false);
-        if is_quiet && !fenced::settle(session, &snapshot, record, announce)? {
+        if quiet.contains(&record.slot) && !fenced::settle(session, &snapshot, record, announce)? {
             spoiled.push(record.slot);
         }
     }
-    free_slots(&work_dir, &records, &spoiled)?;
+    let is_free = |slot: &usize| quiet.contains(slot) && !spoiled.contains(slot);
+    free_slots(&work_dir, &records, is_free)?;
     delete_void(session, &snapshot.tasks)
 }
 
@@ -119,6 +121,10 @@ pub(super) fn save(
 }
 
 fn give_back(session: &Session, claim: &Claim, work: Option<ObjectId>, announce: &dyn Announce) -> Result<()> {
+    let (work, withheld) = vet::releasable(session, claim.id, claim.record.base, work)?;
+    if let Some(why) = withheld {
+        announce.happened(&Happened::Note(format!("{}: {why}", claim.record.task)));
+    }
     // One that crashes its node is charged: it must not take the node down for ever.
     let answer = release(session, claim, Reason::Lost, work, Some("this node stopped while it ran"))?;
     if answer.is_yes() {
@@ -131,10 +137,10 @@ fn give_back(session: &Session, claim: &Claim, work: Option<ObjectId>, announce:
 
 /// Frees the slots of the dead instance. One in which something still lives that cannot be told apart from a stranger
 /// is moved aside and never used again.
-fn free_slots(work_dir: &std::path::Path, records: &[SlotRecord], spoiled: &[usize]) -> Result<()> {
+fn free_slots(work_dir: &std::path::Path, records: &[SlotRecord], is_free: impl Fn(&usize) -> bool) -> Result<()> {
     for record in records {
         let slot = Slot::at(work_dir, record.slot);
-        if !spoiled.contains(&record.slot) && slot::end_orphans(record).unwrap_or(false) {
+        if is_free(&record.slot) {
             SlotRecord::remove(&slot);
         } else {
             slot::set_aside(slot.root())?;

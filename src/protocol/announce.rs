@@ -108,6 +108,20 @@ pub enum Happened {
         /// Where that stands.
         state: State,
     },
+    /// A spec came onto the queue.
+    Enqueued {
+        /// The task.
+        task: TaskName,
+        /// The file that it was in.
+        from: String,
+    },
+    /// A spec was refused, and what came with it was not.
+    Rejected {
+        /// The file that it was in.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A result that waits for the hub was written to a file, which a person has to carry.
     Bundled {
         /// The task.

@@ -337,24 +337,3 @@ pub fn has_landed(session: &Session, tip: ObjectId, ours: ObjectId) -> bool {
 pub fn all_yes(answers: &[Answer]) -> bool {
     answers.iter().all(|answer| answer.is_yes())
 }
-
-/// What a node says of itself when a person claims by hand: no heartbeat will follow.
-pub fn hand_record(session: &Session) -> NodeRecord {
-    let settings = session.config.node_settings(session.node.as_str());
-    NodeRecord {
-        v: 1,
-        name: session.node.to_string(),
-        clone: session.state.clone_id.clone(),
-        instance: session.state.instance.clone(),
-        host: session.ambient.host(),
-        slots: settings.slots,
-        labels: settings.labels,
-        executors: pick::executors(session, &session.node),
-        mode: format!("{:?}", settings.mode).to_lowercase(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        beat_seconds: settings.heartbeat.as_secs_f64(),
-        state: "stopped".to_owned(),
-        beat_at: session.ambient.now().to_string(),
-        ..NodeRecord::default()
-    }
-}

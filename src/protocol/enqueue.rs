@@ -1,12 +1,14 @@
 //! Enqueue: specs become commits on the queue (DESIGN.md 3.1).
 //!
 //! Owns what makes a batch acceptable (names, dependencies, cycles) and the retry of a lost race. A batch is all in or
-//! all out, and one push.
+//! all out, and one push; what of many specs can go on the queue, each for itself, is told by [`sift`].
 
 mod cycle;
+pub mod doubts;
+pub mod sift;
 
 use cycle::check_cycles;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use super::bundle::{Refused, refuse_away};
 use super::error::{DependencyError, Error, Result};
@@ -23,7 +25,7 @@ use crate::hub::{Answer, Edit, Error as HubError};
 use crate::task::State;
 use crate::task::TaskName;
 use crate::task::name::NameError;
-use crate::task::spec::{Parsed, Places};
+use crate::task::spec::{self, Defaults, Parsed, Places};
 
 /// How often a batch is chained again on a queue that moved, before giving up.
 const TRIES: u32 = 40;
@@ -39,6 +41,14 @@ pub struct Entry {
     pub parsed: Parsed,
     /// On a repair: the task that it mends, and the completed claim that did not merge.
     pub repairs: Option<String>,
+}
+
+impl Entry {
+    /// Reads a spec as it was given.
+    pub fn read(file: String, bytes: Vec<u8>, defaults: &Defaults) -> Result<Self> {
+        let parsed = spec::parse(&file, &bytes, defaults)?;
+        Ok(Self { file, bytes, parsed, repairs: None })
+    }
 }
 
 /// What became of a batch.
@@ -163,7 +173,8 @@ fn chain(
 /// Checks the batch against the queue and parts it into what is not on it yet, in the order given, and what is only to
 /// be put in force.
 fn check<'a>(session: &Session, snapshot: &Snapshot, entries: &'a [Entry], options: Options) -> Result<Batch<'a>> {
-    check_case(snapshot, entries)?;
+    let mut cases = Cases::of(snapshot);
+    entries.iter().try_for_each(|entry| cases.check(&entry.parsed.spec.task))?;
     let mut batch = Batch { fresh: Vec::new(), known: Vec::new() };
     for entry in entries {
         let Some(task) = snapshot.get(&entry.parsed.spec.task) else {
@@ -184,8 +195,9 @@ fn check<'a>(session: &Session, snapshot: &Snapshot, entries: &'a [Entry], optio
             None => batch.fresh.push(entry),
         }
     }
-    check_dependencies(snapshot, entries)?;
-    check_cycles(snapshot, entries)?;
+    let names: HashSet<&TaskName> = entries.iter().map(|entry| &entry.parsed.spec.task).collect();
+    entries.iter().try_for_each(|entry| check_dependencies(snapshot, &names, entry))?;
+    check_cycles(snapshot, &entries.iter().collect::<Vec<_>>())?;
     Ok(batch)
 }
 
@@ -197,72 +209,72 @@ fn is_same(session: &Session, spec: ObjectId, entry: &Entry) -> bool {
 fn check_twice(entries: &[Entry]) -> Result<()> {
     let mut seen: HashMap<String, &Entry> = HashMap::new();
     for entry in entries {
-        let task = &entry.parsed.spec.task;
-        let Some(first) = seen.insert(task.fold(), entry) else {
-            continue;
-        };
-        if first.parsed.spec.task == *task {
-            return Err(Error::Twice { task: task.clone(), first: first.file.clone(), second: entry.file.clone() });
+        if let Some(first) = seen.insert(entry.parsed.spec.task.fold(), entry) {
+            return Err(twice(first, entry));
         }
-        return Err(case_clash(task, &first.parsed.spec.task));
     }
     Ok(())
 }
 
-/// File systems fold letter case, so two names must differ in more.
-fn check_case(snapshot: &Snapshot, entries: &[Entry]) -> Result<()> {
-    let mut projects: BTreeMap<String, &str> = BTreeMap::new();
-    let mut tasks: HashMap<String, &TaskName> = HashMap::new();
-    for task in &snapshot.tasks {
-        projects.insert(task.name().project.fold(), task.name().project.as_str());
-        tasks.insert(task.name().fold(), task.name());
+/// Refuses the second of two specs whose names are one, but for letter case.
+fn twice(first: &Entry, second: &Entry) -> Error {
+    let task = &second.parsed.spec.task;
+    if first.parsed.spec.task == *task {
+        return Error::Twice { task: task.clone(), first: first.file.clone(), second: second.file.clone() };
     }
-    for entry in entries {
-        let name = &entry.parsed.spec.task;
-        let project = projects.entry(name.project.fold()).or_insert_with(|| name.project.as_str());
-        if *project != name.project.as_str() {
-            let (name, other) = (name.project.to_string(), (*project).to_owned());
+    case_clash(task, &first.parsed.spec.task)
+}
+
+/// File systems fold letter case, so two names must differ in more.
+struct Cases<'a> {
+    projects: HashMap<String, &'a str>,
+    tasks: HashMap<String, &'a TaskName>,
+}
+
+impl<'a> Cases<'a> {
+    fn of(snapshot: &'a Snapshot) -> Self {
+        let names = || snapshot.tasks.iter().map(Task::name);
+        Self {
+            projects: names().map(|name| (name.project.fold(), name.project.as_str())).collect(),
+            tasks: names().map(|name| (name.fold(), name)).collect(),
+        }
+    }
+
+    fn check(&mut self, name: &'a TaskName) -> Result<()> {
+        let project = *self.projects.entry(name.project.fold()).or_insert_with(|| name.project.as_str());
+        if project != name.project.as_str() {
+            let (name, other) = (name.project.to_string(), project.to_owned());
             return Err(NameError::CaseClash { name, other }.into());
         }
-        if let Some(other) = tasks.get(&name.fold()).filter(|other| **other != name) {
-            return Err(case_clash(name, other));
+        match self.tasks.get(&name.fold()).filter(|other| **other != name) {
+            Some(other) => Err(case_clash(name, other)),
+            None => Ok(()),
         }
     }
-    Ok(())
 }
 
 fn case_clash(name: &TaskName, other: &TaskName) -> Error {
     NameError::CaseClash { name: name.to_string(), other: other.to_string() }.into()
 }
 
-fn check_dependencies(snapshot: &Snapshot, entries: &[Entry]) -> Result<()> {
-    let batch: HashSet<&TaskName> = entries.iter().map(|entry| &entry.parsed.spec.task).collect();
-    for entry in entries {
-        for (at, dependency) in entry.parsed.spec.depends_on.iter().enumerate() {
-            if batch.contains(dependency) || snapshot.get(dependency).is_some() {
-                continue;
-            }
-            let known: Vec<String> = snapshot
-                .tasks
-                .iter()
-                .map(Task::name)
-                .chain(batch.iter().copied())
-                .map(ToString::to_string)
-                .collect();
-            let help = match nearest(&dependency.to_string(), known.iter().map(String::as_str)) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => "enqueue it first, or in the same batch".to_owned(),
-            };
-            let places: &Places = &entry.parsed.places;
-            return Err(DependencyError::Unknown {
-                task: entry.parsed.spec.task.clone(),
-                dependency: dependency.clone(),
-                file: places.file.clone(),
-                at: places.depends_on.get(at).copied(),
-                help,
-            }
-            .into());
-        }
+/// Checks that what a spec depends on is on the queue, or among those named beside it.
+fn check_dependencies(snapshot: &Snapshot, batch: &HashSet<&TaskName>, entry: &Entry) -> Result<()> {
+    let is_there = |name: &TaskName| batch.contains(name) || snapshot.get(name).is_some();
+    let depends_on = &entry.parsed.spec.depends_on;
+    let Some(at) = depends_on.iter().position(|name| !is_there(name)) else { return Ok(()) };
+    let known: Vec<String> =
+        snapshot.tasks.iter().map(Task::name).chain(batch.iter().copied()).map(ToString::to_string).collect();
+    let help = match nearest(&depends_on[at].to_string(), known.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "enqueue it first, or in the same batch".to_owned(),
+    };
+    let places: &Places = &entry.parsed.places;
+    Err(DependencyError::Unknown {
+        task: entry.parsed.spec.task.clone(),
+        dependency: depends_on[at].clone(),
+        file: places.file.clone(),
+        at: places.depends_on.get(at).copied(),
+        help,
     }
-    Ok(())
+    .into())
 }

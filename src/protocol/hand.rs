@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::base::Base;
-use super::claim::{Claimed, Options, Won, claim, hand_record};
+use super::claim::{Claimed, Options, Won, claim};
 use super::error::{Error, Result};
 use super::finish::{self, Ending, Finished};
+use super::pick;
 use super::release::release;
 use super::session::Session;
+use super::vet;
 use crate::git::ObjectId;
 use crate::git::refs::RefChange;
 use crate::hub::Layout;
@@ -25,7 +27,7 @@ pub fn claim_by_hand(session: &Session, snapshot: &Snapshot, options: &Options) 
     let mut newer = None;
     for tries in 1.. {
         let known = newer.as_ref().unwrap_or(snapshot);
-        let mut claimed = claim(session, known, options, Some(hand_record(session)))?;
+        let mut claimed = claim(session, known, options, Some(pick::own_record(session)))?;
         if let (true, Some(task), REFUSALS) = (claimed.won.is_empty(), claimed.unmoved.first(), tries) {
             return Err(session.hub.refused(session.hub.layout.claim(task)).into());
         }
@@ -72,11 +74,15 @@ pub fn finish_by_hand(session: &Session, name: &TaskName, failure: Option<String
     {
         return Err(Error::FinishUnresolved { task: name.clone(), why });
     }
+    let work = super::repair::Mends::of(&task.spec.record).and_then(|mends| mends.work(repo));
+    if let Some(objection) = vet::look(session, base, result, work.as_slice())? {
+        return Err(Box::new(objection.by_hand(name, &branch)).into());
+    }
     let now = session.ambient.now();
     let seconds = u64::try_from(now.duration_since(claim.at).as_secs()).unwrap_or(0);
     let ending = Ending {
         reason: failure.is_some().then_some(Reason::Exit),
-        error: failure.filter(|text| !text.is_empty()),
+        error: failure.filter(|text| !text.is_empty()).map(|text| session.mask().text(&text)),
         exit_code: None,
         started_at: claim.at,
         took: Duration::from_secs(seconds),
@@ -133,6 +139,15 @@ pub fn release_by_hand(session: &Session, names: &[TaskName]) -> Result<()> {
         let branch = claim.record.branch.as_deref().map(Layout::branch_ref);
         let work = branch.and_then(|branch| session.hub.repo.ref_value(&branch));
         let work = work.filter(|work| Some(*work) != claim.record.base);
+        // What may not be published stays on the branch, which is the person's own.
+        let may_go = |work: &ObjectId| match claim.record.base {
+            Some(base) => vet::look(session, base, *work, &[]).map(|objection| objection.is_none()),
+            None => Ok(true),
+        };
+        let work = match work.as_ref().map(may_go).transpose()? {
+            Some(true) => work,
+            _ => None,
+        };
         let answer = release(session, &claim, Reason::Drained, work, None)?;
         if !answer.is_yes() {
             return Err(session.hub.refused(session.hub.layout.claim(&claim.record.task)).into());

@@ -20,6 +20,7 @@ pub mod follow;
 pub mod forecast;
 pub mod gc;
 pub mod hand;
+pub mod inbox;
 pub mod logs;
 pub mod nodes;
 pub mod notify;
@@ -36,6 +37,7 @@ pub mod seal;
 pub mod session;
 pub mod setup;
 pub mod takeover;
+pub mod vet;
 pub mod why;
 
 pub use announce::{Announce, Happened};

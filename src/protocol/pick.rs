@@ -6,7 +6,7 @@ use crate::config::model::{ExecutorKind, NodeMode, ProjectSync};
 use crate::git::ObjectId;
 use crate::hub::format::ClaimRecord;
 use crate::hub::format::spec::FILE;
-use crate::hub::nodes::Seen;
+use crate::hub::nodes::{NodeRecord, Seen};
 use crate::hub::snapshot::{Claim, Snapshot, Task, chain_of};
 use crate::task::order::{Candidate, Offer};
 use crate::task::path::{DEFAULT_ESTIMATE, Step, longest};
@@ -34,6 +34,28 @@ pub fn offer(session: &Session, snapshot: &Snapshot, node: &Name, by_hand: bool)
         fleet: nodes.into_iter().filter(is_up).map(|node| node.name).collect(),
         scopes: scopes(snapshot),
         age_step: session.config.age_step.as_secs(),
+    }
+}
+
+/// What this node says of itself: no executor runs, and no heartbeat will follow, as when a person claims by hand. A
+/// daemon adds what it does.
+pub fn own_record(session: &Session) -> NodeRecord {
+    let settings = session.config.node_settings(session.node.as_str());
+    NodeRecord {
+        v: 1,
+        name: session.node.to_string(),
+        clone: session.state.clone_id.clone(),
+        instance: session.state.instance.clone(),
+        host: session.ambient.host(),
+        slots: settings.slots,
+        labels: settings.labels,
+        executors: executors(session, &session.node),
+        mode: format!("{:?}", settings.mode).to_lowercase(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        beat_seconds: settings.heartbeat.as_secs_f64(),
+        state: "stopped".to_owned(),
+        beat_at: session.ambient.now().to_string(),
+        ..NodeRecord::default()
     }
 }
 

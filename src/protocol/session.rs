@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::ambient::Ambient;
 use crate::config::{self, Config, Loaded};
-use crate::exec::Cancel;
+use crate::exec::{Cancel, Mask};
 use crate::git::Error as GitError;
 use crate::git::Repo;
 use crate::git::remote::Remote;
@@ -56,7 +56,17 @@ pub type OptionSettings = Vec<(&'static str, toml::Value, &'static str)>;
 impl Session {
     /// Opens the clone that `start` is in.
     pub fn open(start: &Path, ambient: &Ambient, options: &OptionSettings, cancel: &Cancel) -> Result<Self> {
-        let repo = Repo::discover(start, ambient)?.with_cancel(cancel.clone());
+        Self::open_in(Repo::discover(start, ambient)?.with_cancel(cancel.clone()), ambient, options, true)
+    }
+
+    /// Opens the clone for what it knows by itself: the hub is asked nothing. `None` where this program was never used.
+    pub fn open_known(start: &Path, ambient: &Ambient) -> Result<Option<Self>> {
+        let repo = Repo::discover(start, ambient)?;
+        let is_used = repo.common_dir().join("dispatch").join("clone-id").exists();
+        is_used.then(|| Self::open_in(repo, ambient, &OptionSettings::new(), false)).transpose()
+    }
+
+    fn open_in(repo: Repo, ambient: &Ambient, options: &OptionSettings, ask: bool) -> Result<Self> {
         let state = LocalState::open(repo.common_dir(), ambient)?;
         // The remote and the target say where the file may be, so they are read without it first.
         let early = load(&repo, ambient, options, None)?.config;
@@ -72,7 +82,7 @@ impl Session {
         };
         hub.target = match &early.target {
             Some(target) => target.clone(),
-            None => default_target(&hub, &state)?,
+            None => default_target(&hub, &state, ask)?,
         };
         let file = find_file(&hub)?;
         let Loaded { config, settings } = load(&hub.repo, ambient, options, file)?;
@@ -142,6 +152,17 @@ impl Session {
     /// Returns when the mirror was last brought up to date; `None` with the embedded hub, or before the first time.
     pub fn synced_at(&self) -> Result<Option<jiff::Timestamp>> {
         Ok(self.state.read::<Remembered>("hub.json")?.and_then(|remembered| remembered.synced_at))
+    }
+
+    /// Returns what must never be written down: the values of the variables that `secrets.mask` names, as they are here and
+    /// as executors are given them.
+    pub fn mask(&self) -> Mask {
+        use std::os::unix::ffi::OsStrExt as _;
+        let names = &self.config.secrets.mask;
+        let own = self.ambient.vars().filter(|(name, _)| names.iter().any(|named| **name == **named));
+        let given = self.config.executors.values().flat_map(|settings| &settings.env);
+        let given = given.filter(|(name, _)| names.contains(name)).map(|(_, value)| value.as_bytes());
+        Mask::new(own.map(|(_, value)| value.as_bytes()).chain(given))
     }
 
     /// Draws a nonce.
@@ -272,7 +293,7 @@ fn absolute(repo: &Repo, mut remote: Remote) -> Remote {
 
 /// Finds the branch that results go to: the remote's default branch; with the embedded hub `init.defaultBranch`,
 /// `main` or `master`, whichever is there, else the branch checked out.
-fn default_target(hub: &Hub, state: &LocalState) -> Result<String> {
+fn default_target(hub: &Hub, state: &LocalState, ask: bool) -> Result<String> {
     let fallback = || "main".to_owned();
     let Place::Remote(remote) = &hub.place else {
         let exists = |name: &String| hub.repo.ref_value(&Layout::branch_ref(name)).is_some();
@@ -290,6 +311,9 @@ fn default_target(hub: &Hub, state: &LocalState) -> Result<String> {
     let mut remembered: Remembered = state.read("hub.json")?.unwrap_or_default();
     if let Some(branch) = remembered.default_branch.filter(|_| remembered.url == remote.url) {
         return Ok(branch);
+    }
+    if !ask {
+        return Ok(fallback());
     }
     match hub.repo.remote_head(remote, hub.deadline) {
         Ok(Some(branch)) => {

@@ -11,6 +11,47 @@ use crate::protocol::pick::executor_of;
 use crate::task::event::Event;
 use crate::task::{Hold, Phase, State};
 
+/// The keys of a task's document, as [`task`] writes them.
+pub const TASK_KEYS: &[&str] = &[
+    "task",
+    "project",
+    "id",
+    "title",
+    "spec",
+    "state",
+    "priority",
+    "mode",
+    "executor",
+    "labels",
+    "depends_on",
+    "modifies",
+    "estimate_seconds",
+    "target",
+    "attempt",
+    "node",
+    "claim",
+    "branch",
+    "result",
+    "enqueued_at",
+    "started_at",
+    "completed_at",
+    "duration_seconds",
+    "exit_code",
+    "files_changed",
+    "loc_added",
+    "loc_removed",
+    "artifact_hash",
+    "error",
+    "merge_commit",
+    "conflict_files",
+    "reason",
+    "repair",
+    "generation",
+    "outside_modifies",
+    "output",
+    "hold_until",
+];
+
 /// Writes a task's document.
 pub fn task(session: &Session, task: &Task) -> Value {
     let record = &task.spec.record;

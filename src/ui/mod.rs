@@ -2,6 +2,9 @@
 //!
 //! Owns how results, errors, progress and tables look. stdout carries the result, stderr all else.
 
+mod colour;
+pub mod forge;
+pub mod format;
 pub mod json;
 pub mod progress;
 pub mod table;
@@ -36,6 +39,8 @@ pub struct Ui {
     pub width: Option<usize>,
     /// Whether progress may be drawn.
     pub progress: bool,
+    /// Whether what is printed may hold links, in the way of terminals.
+    pub links: bool,
     /// Why the result could not be written.
     unwritten: Arc<OnceLock<String>>,
 }
@@ -56,6 +61,7 @@ impl Ui {
             err: Theme::new(colour(ambient.stderr_is_terminal)),
             width: ambient.stdout_is_terminal.then(|| table::terminal_width(ambient)),
             progress: ambient.stderr_is_terminal && !global.quiet && !global.json,
+            links: ambient.stdout_is_terminal && colour(true),
             unwritten: Arc::default(),
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Ui;
+use super::theme::Theme;
 use crate::protocol::{Announce, Happened};
 use crate::task::text::escaped;
 
@@ -78,17 +79,13 @@ impl Progress {
                 format!("{} {task}: {}{repair}", theme.bad("conflict "), files.join(", "))
             }
             Happened::Verified { target, merges, passed, again, took } => {
-                let what = match merges {
-                    0 => "as it is".to_owned(),
-                    1 => "with 1 merge".to_owned(),
-                    count => format!("with {count} merges"),
-                };
-                let how = match (passed, again) {
-                    (true, _) => theme.good("passes"),
-                    (false, true) => theme.warning("fails, and is tried again"),
-                    (false, false) => theme.bad("does not pass"),
-                };
-                format!("{} {} {what} {how}, {}", theme.faint("verified "), escaped(target), seconds(*took))
+                verified(theme, target, *merges, (*passed, *again), *took)
+            }
+            Happened::Enqueued { task, from } => {
+                format!("{} {task} from {}", theme.good("enqueued "), escaped(from))
+            }
+            Happened::Rejected { file, why } => {
+                format!("{} {}: {}", theme.bad("rejected "), escaped(file), escaped(why))
             }
             Happened::Bundled { task, file } => {
                 format!("{} {task}: carry {} to the hub", theme.warning("bundled  "), escaped(file))
@@ -96,6 +93,21 @@ impl Progress {
             Happened::Note(text) => format!("{} {}", theme.faint("note     "), escaped(text)),
         }
     }
+}
+
+/// What a verification said; `(passed, is tried again)`.
+fn verified(theme: &Theme, target: &str, merges: usize, how: (bool, bool), took: Duration) -> String {
+    let what = match merges {
+        0 => "as it is".to_owned(),
+        1 => "with 1 merge".to_owned(),
+        count => format!("with {count} merges"),
+    };
+    let how = match how {
+        (true, _) => theme.good("passes"),
+        (false, true) => theme.warning("fails, and is tried again"),
+        (false, false) => theme.bad("does not pass"),
+    };
+    format!("{} {} {what} {how}, {}", theme.faint("verified "), escaped(target), seconds(took))
 }
 
 impl Announce for Progress {

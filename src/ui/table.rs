@@ -1,5 +1,6 @@
 //! Aligned columns, cut to the terminal.
 
+use super::forge::linked;
 use crate::ambient::Ambient;
 use crate::task::text::escaped;
 
@@ -36,6 +37,14 @@ impl Cell {
     pub fn painted(text: &str, paint: impl FnOnce(&str) -> String) -> Self {
         let plain = escaped(text).to_string();
         Self { painted: paint(&plain), plain }
+    }
+
+    /// The same cell as a link, where there is an address; a cell that has to be cut loses it.
+    pub fn linked(self, url: Option<&str>) -> Self {
+        match url {
+            Some(url) => Self { painted: linked(&self.painted, url), plain: self.plain },
+            None => self,
+        }
     }
 }
 
@@ -109,7 +118,7 @@ fn cut(cell: &Cell, room: usize) -> (String, usize) {
 }
 
 /// How many columns a text takes on a terminal: ideographs and emoji take two.
-fn columns_of(text: &str) -> usize {
+pub(super) fn columns_of(text: &str) -> usize {
     text.chars().map(|character| if is_wide(character) { 2 } else { 1 }).sum()
 }
 

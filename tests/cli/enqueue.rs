@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::sandbox::{Sandbox, race};
+use crate::sandbox::Sandbox;
 use crate::steps::{each, each_hub, enqueue, refs, refused, specs, states, tasks, text};
 
 #[test]
@@ -192,55 +192,6 @@ fn a_thousand_specs_are_one_push() {
     assert_eq!(sandbox.hub().git(&["rev-list", "--count", "refs/dispatch/queue"]), "1000");
     let listed = tasks(&a);
     assert_eq!(listed.keys().collect::<Vec<_>>(), ids.iter().collect::<Vec<_>>());
-}
-
-#[test]
-fn names_that_are_none_are_refused_everywhere() {
-    let long = "a".repeat(65);
-    let bad = [
-        "",
-        "-x",
-        "--upload-pack=x",
-        "..",
-        "a..b",
-        "a.lock",
-        "a.",
-        ".a",
-        "a/b/c",
-        "é",
-        &long,
-        "a\u{7}",
-        "a\u{1b}[2J",
-        "a\u{202e}b",
-        "$(touch x)",
-        "a b",
-    ];
-    each_hub(|_, a, hub| {
-        let before = refs(hub);
-        race(4, |lane| {
-            for (at, name) in bad.iter().enumerate().filter(|(at, _)| at % 4 == lane) {
-                for key in ["task_id", "project"] {
-                    let file = format!("../bad-{key}-{at}.md");
-                    a.spec(&file, &format!("{key}: {}", json!(name)), "# Title\n\nDo it.");
-                    let out = a.dispatch(&["enqueue", "--json", &file]);
-                    let error = refused(&out, "dispatch::name::invalid", 2);
-                    assert_eq!(
-                        (error["file"].as_str(), error["line"].as_u64()),
-                        (Some(file.as_str()), Some(2)),
-                        "{out}"
-                    );
-                    harmless(&out.to_string());
-                    harmless(&a.dispatch(&["enqueue", &file]).code(2).to_string());
-                }
-                let project = format!("--project={name}");
-                refused(&a.dispatch(&["enqueue", "--json", &project, "-"]), "dispatch::name::invalid", 2);
-                let node = format!("--node={name}");
-                refused(&a.dispatch(&["claim", "--json", &node]), "dispatch::name::invalid", 2);
-            }
-        });
-        assert_eq!(refs(hub), before);
-        assert!(!a.path().join("x").exists());
-    });
 }
 
 /// Nothing of what was given reaches a terminal as it is.

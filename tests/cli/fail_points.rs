@@ -161,12 +161,37 @@ fn carried(fleet: &Fleet) {
 }
 
 fn command(fleet: &Fleet, scene: &Scene, environment: &[(&str, &str)]) -> Out {
-    fleet.clone(scene.clone).dispatch_env(environment, scene.args)
+    let environment = [environment, &[("GIT_DISPATCH_INBOX_SETTLE", "20ms")]].concat();
+    fleet.clone(scene.clone).dispatch_env(&environment, scene.args)
 }
 
 #[test]
 fn enqueue() {
     kill_everywhere(&Scene { clone: "boss", args: &["enqueue", "tasks"], before: specs, after: merged });
+}
+
+/// Two that are good, and one that is not.
+fn dropped(fleet: &Fleet) {
+    specs(fleet);
+    let (boss, tasks) = (fleet.clone("boss"), fleet.clone("boss").path().join("tasks"));
+    fs::rename(tasks, fleet.sandbox.root().join("in")).unwrap();
+    boss.write("../in/bad.md", "---\npriority: [1\n---\nx\n");
+}
+
+fn put_away(fleet: &Fleet) {
+    let folder = fs::read_dir(fleet.sandbox.root().join("in")).unwrap().flatten();
+    let mut names: Vec<String> = folder.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    names.sort();
+    names.retain(|name| !name.starts_with('.'));
+    assert_eq!(names, ["a.md.dispatched", "b.md.dispatched", "bad.md.error", "bad.md.rejected"]);
+    let queued = fleet.sandbox.hub().git(&["log", "--format=%s", "refs/dispatch/queue"]);
+    assert_eq!(queued.lines().count(), 2, "{queued}");
+    merged(fleet);
+}
+
+#[test]
+fn inbox() {
+    kill_everywhere(&Scene { clone: "boss", args: &["inbox", "../in"], before: dropped, after: put_away });
 }
 
 #[test]

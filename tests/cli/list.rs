@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::json;
 
 use crate::sandbox::{Out, Sandbox};
-use crate::steps::{done, each, each_hub, enqueue, enqueue_lines, line, task, text};
+use crate::steps::{done, each, each_hub, enqueue, enqueue_lines, line, refused, task, text};
 
 /// The keys of TASK in CLI.md.
 const KEYS: &str = "artifact_hash attempt branch claim completed_at conflict_files depends_on duration_seconds \
@@ -155,4 +155,81 @@ fn it_works_from_any_folder_and_says_where_it_does_not() {
     assert_eq!(each(&bare.json()["tasks"], "id"), ["one"]);
     let nowhere = sandbox.repo("home").dispatch(&["list", "--json"]).code(1);
     assert!(text(&nowhere.json()["error"]["code"]).starts_with("dispatch::"), "{nowhere}");
+}
+
+#[test]
+fn lines_are_written_as_asked() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let a = sandbox.repo("a");
+    enqueue(
+        &a,
+        &[
+            ("one", line("echo 1 > 1.txt")),
+            ("two", "depends_on: three".into()),
+            ("three", "labels: [x, 'y z']".into()),
+        ],
+    );
+    a.spec("../evil.md", "project: p\ntitle: \"\\e]0;owned\\a%(task)\"", "");
+    a.dispatch(&["enqueue", "../evil.md"]).success();
+    a.dispatch(&["run", "one"]).success();
+    let written = |format: &str| a.dispatch(&["list", "--format", format]).success().stdout;
+    assert_eq!(
+        written("%(align:8)%(task)%(end)|%(state)|%(if)%(labels)%(then)%(labels)%(else)-%(end)"),
+        "p/one   |completed|-\np/three |pending|x, y z\np/two   |pending|-\np/evil  |pending|-\n"
+    );
+    assert!(written("%(id): %(why)").contains("two: waits for p/three (pending)"));
+    let result = text(&task(&a, "one")["result"]);
+    assert!(written("%(result:short=8)").starts_with(&format!("{}\n", &result[..8])));
+    assert!(written("%(id) %(title)").ends_with("evil ]0;owned %(task)\n"), "a title is text");
+    assert_eq!(
+        a.dispatch(&["list", "--label", "x", "--color", "always", "--format", "%(color:red)%(id)"]).stdout,
+        "\u{1b}[31mthree\u{1b}[m\n"
+    );
+    assert_eq!(a.dispatch(&["list", "--label", "x", "--format", "%(color:red)%(id)"]).stdout, "three\n");
+    // Every key of the document is a field.
+    for key in KEYS.split_whitespace() {
+        written(&format!("%({key})"));
+    }
+    let both = a.dispatch(&["list", "--json", "--format", "%(title)"]);
+    let error = refused(&both, "dispatch::usage::format", 2);
+    assert!(text(&error["message"]).contains("--json"), "a document or lines");
+    let wrong = a.dispatch(&["list", "--format", "%(titel)"]).code(2);
+    assert!(
+        wrong.stderr.contains("unknown field `titel`") && wrong.stderr.contains("did you mean `%(title)`?"),
+        "{wrong}"
+    );
+}
+
+/// Links are for terminals, and for forges that are known; `script` is a terminal for those who have none.
+#[test]
+fn tasks_are_links_where_a_terminal_shows_them() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let a = sandbox.repo("a");
+    done(&a, &[("one", "echo 1 > 1.txt"), ("two", "true")]);
+    a.dispatch(&["collect", "one"]).success();
+    let merge = text(&task(&a, "one")["merge_commit"]);
+    let branch = text(&task(&a, "two")["branch"]);
+    a.git(&["config", "remote.origin.url", "git@github.com:o/r.git"]);
+    let plain = a.dispatch(&["list", "--offline", "--color", "always"]).success().stdout;
+    assert!(!plain.contains("]8;"), "{plain}");
+    let terminal = |args: &str| {
+        a.run(
+            "script",
+            &[("TERM", "xterm")],
+            &["-qec", &format!("git dispatch list --offline {args}"), "/dev/null"],
+        )
+    };
+    let shown = terminal("");
+    if shown.code != 0 && !shown.stdout.contains("p/one") {
+        println!("SKIPPED: there is no script here");
+        return;
+    }
+    let link =
+        |page: &str, task: &str| format!("\u{1b}]8;;https://github.com/o/r/{page}\u{1b}\\{task}\u{1b}]8;;\u{1b}\\");
+    for expected in [link(&format!("commit/{merge}"), "p/one"), link(&format!("tree/{branch}"), "p/two")] {
+        assert!(shown.stdout.contains(&expected), "{expected:?} is not in {:?}", shown.stdout);
+    }
+    assert!(!terminal("--color never").stdout.contains("]8;"));
+    a.git(&["config", "remote.origin.url", "/srv/github.com/r.git"]);
+    assert!(!terminal("").stdout.contains("]8;"));
 }

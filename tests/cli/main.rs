@@ -17,6 +17,7 @@ mod demo; // a whole day, from an empty folder
 
 // The queue.
 mod enqueue; // specs as they are found, and what is refused
+mod inbox; // files dropped into folders, each once
 mod list; // which tasks there are, and where they stand
 mod logs; // what executors wrote
 
@@ -51,17 +52,23 @@ mod refused;
 mod regression; // bugs that there were
 mod regression_attack; // bugs found by attacking the protocol
 
+// Trust.
+mod secrets; // what must not leave a clone
+
 // What is stored.
 mod formats; // yesterday's state loads for ever
 
 // A person's day.
 mod bad_input; // what is refused: names, specs, configuration, surroundings
+mod completions; // what a shell offers behind `git dispatch`
+mod examples; // those of the help texts, run
 mod explain; // every code has a way out
 mod forecast; // what is ahead: when the queue is empty, the longest chain
 mod hand; // claim, finish, release; fenced off with the work kept
 mod help; // `-h` of each command
 mod hubs; // not tests: what they share, so that each holds on both kinds of hub
 mod init; // the annotated file, the node's name, what `git log` shows
+mod man; // the pages that `git dispatch --help` opens
 mod outcomes; // two verbs at a barrier: one outcome of the two that may be
 mod repair;
 mod replace; // a newer spec; dry runs

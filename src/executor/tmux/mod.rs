@@ -117,7 +117,7 @@ impl Place {
         let reader = open(&self.pipe, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?;
         let pen = open(&self.pipe, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
         fcntl_setfl(&reader, OFlags::empty())?;
-        Ok((Capture::of(&job.slot.log_dir(), limit, reader.into())?, pen.into()))
+        Ok((Capture::of(&job.slot.log_dir(), limit, reader.into(), job.mask)?, pen.into()))
     }
 
     /// Carries the task out in the session, and lets go of it.

@@ -25,27 +25,15 @@ impl Daemon<'_> {
     /// What this node says of itself now; beats are numbered, so that none is like another.
     pub(super) fn record(&mut self, state: &str) -> NodeRecord {
         self.beat += 1;
-        let session = self.session;
-        let settings = session.config.node_settings(session.node.as_str());
-        let held = self.held_claims().into_iter();
         NodeRecord {
-            v: 1,
-            name: session.node.to_string(),
-            clone: session.state.clone_id.clone(),
-            instance: session.state.instance.clone(),
-            host: session.ambient.host(),
             slots: self.options.slots as u32,
-            labels: settings.labels,
             executors: self.executors(),
-            mode: format!("{:?}", settings.mode).to_lowercase(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
             beat_seconds: self.machine.beat_interval().as_secs_f64(),
             state: state.to_owned(),
-            claims: held.map(|id| id.to_string()).collect(),
+            claims: self.held_claims().iter().map(ObjectId::to_string).collect(),
             output: self.tails(),
-            beat_at: session.ambient.now().to_string(),
             beat: self.beat,
-            ..NodeRecord::default()
+            ..pick::own_record(self.session)
         }
     }
 

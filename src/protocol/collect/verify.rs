@@ -219,6 +219,7 @@ impl<'a> Verifier<'a> {
                 ("DISPATCH_NODE", session.node.to_string()),
             ],
             own_env: &self.own_env,
+            mask: &session.mask(),
         };
         let Some(verified) = verify::verify(slot, &session.hub.repo, &setup, &check, self.cancel)? else {
             return Ok(Verified { verdict: Verdict::Passed, ..self.said(commit) });
@@ -253,7 +254,7 @@ fn open_scratch(session: &Session) -> Result<(Slot, CloneLock)> {
         if let Some(lock) = session.state.try_lock_of(&name)? {
             let slot = Slot::named(&work_dir, &name);
             if let Some(record) = SlotRecord::of(&slot) {
-                if slot::end_orphans(&record).unwrap_or(false) {
+                if slot::end_orphans(&slot, &record).unwrap_or(false) {
                     SlotRecord::remove(&slot);
                 } else {
                     slot::set_aside(slot.root())?;

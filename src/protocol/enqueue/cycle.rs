@@ -9,8 +9,8 @@ use crate::task::TaskName;
 
 /// Looks for a circle that goes through the batch. Without `--replace` it can only lie within the batch, since what is
 /// queued cannot depend on what is not; a newer spec of a queued task may close one through the queue.
-pub(super) fn check_cycles(snapshot: &Snapshot, entries: &[Entry]) -> Result<()> {
-    let batch: HashMap<&TaskName, &Entry> = entries.iter().map(|entry| (&entry.parsed.spec.task, entry)).collect();
+pub(super) fn check_cycles(snapshot: &Snapshot, entries: &[&Entry]) -> Result<()> {
+    let batch: HashMap<&TaskName, &Entry> = entries.iter().map(|entry| (&entry.parsed.spec.task, *entry)).collect();
     let dependencies = |name: &TaskName| -> Vec<TaskName> {
         match (batch.get(name), snapshot.get(name)) {
             (Some(entry), _) => entry.parsed.spec.depends_on.clone(),

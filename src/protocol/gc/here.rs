@@ -61,6 +61,7 @@ impl Gc<'_> {
                     is_alone && !self.waits(&claim) && is_old
                 }
                 Pin::ByHand(task) => self.snapshot.get(&task).is_none_or(|task| self.has_ended(task)),
+                Pin::Withheld(claim) => self.is_old(*id) && self.is_over(&claim),
                 Pin::Kept => self.is_old(*id) && self.is_in_target(*id),
                 // Output that was once asked for is fetched again when it is asked for again.
                 Pin::Other => name.starts_with(&fetched_logs) && self.is_old(*id),
