@@ -131,7 +131,7 @@ pub fn collect(session: &Session, options: &Options, announce: &dyn Announce) ->
     for name in &collect.resumed {
         let is_told = |collected: &Collected| collected.merged.iter().any(|(done, _)| done == name);
         if !collected.iter().any(is_told) {
-            let text = format!("{name} was merged by a collect that did not end; it is sealed now");
+            let text = format!("{name} was merged by another collect, which had not sealed it; it is sealed now");
             announce.happened(&Happened::Note(text));
         }
     }
