@@ -143,8 +143,14 @@ pub enum Command {
     Gc(commands::gc::Args),
     #[command(about = "Automation: put specs that are dropped into folders on the queue")]
     Inbox(commands::inbox::Args),
+    #[command(about = "Automation: keep the queue filled by a generator that looks at what was done")]
+    Factory(commands::factory::Args),
     #[command(about = "Looking: see the events of all tasks")]
     Log(commands::log::Args),
+    #[command(about = "Looking: see what was done, also as a page or as Markdown")]
+    Report(commands::report::Args),
+    #[command(about = "Looking: see where a task stands, as Markdown for an issue")]
+    Comment(commands::comment::Args),
     #[command(about = "Looking: what an error code means, and what to do")]
     Explain(commands::explain::Args),
     #[command(hide = true)]
@@ -210,6 +216,8 @@ fn carry_out(context: &Context, command: Command) -> commands::Outcome {
     match command {
         Command::Init(args) => commands::init::run(context, &args),
         Command::Demo(args) => commands::demo::run(context, &args),
+        Command::Comment(args) => commands::comment::run(context, &args),
+        Command::Factory(args) => commands::factory::run(context, &args),
         Command::Inbox(args) => commands::inbox::run(context, &args),
         Command::Enqueue(args) => commands::enqueue::run(context, &args),
         Command::List(args) => commands::list::run(context, &args),
@@ -238,6 +246,7 @@ fn carry_out(context: &Context, command: Command) -> commands::Outcome {
         Command::Gc(args) => commands::gc::run(context, &args),
         Command::Conflicts(args) => commands::conflicts::run(context, &args),
         Command::Log(args) => commands::log::run(context, &args),
+        Command::Report(args) => commands::report::run(context, &args),
         Command::Explain(args) => commands::explain::run(context, &args),
         Command::Completions(args) => commands::completions::run(context, &args),
         Command::Man(args) => commands::man::run(context, &args),

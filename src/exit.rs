@@ -45,6 +45,7 @@ const USAGE: &[&str] = &[
     "dispatch::demo::dir",
     "dispatch::bundle::",
     "dispatch::inbox::",
+    "dispatch::issue::",
 ];
 
 /// Decides the exit code of an error by its code's family.

@@ -1,5 +1,7 @@
 //! `git dispatch enqueue`
 
+mod issue;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -26,11 +28,20 @@ const READ_LIMIT: u64 = 8 << 20;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Files, folders, or `-`
-    #[arg(value_name = "PATH")]
+    #[arg(value_name = "PATH", conflicts_with = "issue")]
     paths: Vec<PathBuf>,
     /// The project of specs that name none
     #[arg(long, value_name = "P")]
     project: Option<String>,
+    /// Do what an event of a forge says of an issue: queue it as `issue-<number>`, replace its pending spec, or call it off
+    ///
+    /// The event is JSON as GitHub, Gitea, Forgejo or GitLab deliver it; `-` is standard input. An issue is taken when it
+    /// was opened, edited, labelled or reopened by somebody in `trust.issue_authors`, was written by one of them, and has all
+    /// of `trust.issue_labels`; whatever else is skipped with its reason and exit code 0. Labels such as `priority: high` and
+    /// `needs: gpu` set the task's priority and what a node must have; other labels set nothing. Closing an issue calls its
+    /// task off, reopening it makes the task pending again.
+    #[arg(long, value_name = "FILE", conflicts_with = "replace")]
+    issue: Option<PathBuf>,
     /// Put a changed spec in force, while its task is still pending
     #[arg(long)]
     replace: bool,
@@ -45,12 +56,16 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     if let Some(project) = &args.project {
         session.project = Name::new(NameKind::Project, project).map_err(Error::from)?;
     }
+    if let Some(file) = &args.issue {
+        return issue::run(context, &session, file, args.dry_run);
+    }
     let entries = read(context, &session, &args.paths)?;
     doubts(&session, &entries).iter().for_each(|doubt| context.ui.warn(doubt));
     let progress = Progress::start(&context.ui, "enqueueing");
     session.sync()?;
     let before = session.snapshot()?;
-    let done = enqueue(&session, &entries, Options { dry_run: args.dry_run, replace: args.replace })?;
+    let options = Options { dry_run: args.dry_run, replace: args.replace, generation: None };
+    let done = enqueue(&session, &entries, options)?;
     drop(progress);
     if context.ui.json {
         let enqueued: Vec<_> =

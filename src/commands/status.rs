@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Context, Outcome};
+use super::{Context, Outcome, factory};
 use crate::exit::Exit;
 use crate::hub::outbox;
 use crate::hub::snapshot::{Snapshot, Task};
@@ -60,6 +60,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
             "blocked": blocked(&snapshot, &lookout).iter().map(|(task, why)| json!({"task": task.name(), "by": why}))
                 .collect::<Vec<_>>(),
             "forecast": forecast(&outlook),
+            "factory": factory::standing(&session, &snapshot),
         }));
         return Ok(Exit::Done);
     }
@@ -67,6 +68,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     text.push_str(&what_is_blocked(context, &blocked(&snapshot, &lookout)));
     text.push_str(&counted(context, &counts, &session, outlook.blocked));
     text.push_str(&ahead(&outlook));
+    text.push_str(&factory::line(&session, &snapshot).unwrap_or_default());
     text.push_str(&at_work(context, &session, &running));
     text.push_str(&fleet(context, &session, &nodes));
     context.ui.print(&text);

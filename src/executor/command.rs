@@ -164,14 +164,14 @@ pub fn stdin(settings: &ExecutorSettings, given: &Given) -> std::io::Result<std:
     }
 }
 
-/// Builds the command that verifies a commit: a shell line of the caller's own or an argv, both as they were given, with
-/// the caller's environment and these variables.
-#[expect(clippy::disallowed_methods, reason = "the one place where a verifying command is made")]
-pub fn verifying(
+/// Builds a command of the configuration's own, such as one that verifies a commit or writes specs: a shell line or an argv,
+/// both as they were given, with the caller's environment and these variables.
+#[expect(clippy::disallowed_methods, reason = "the one place where a configured command is made")]
+pub fn as_given(
     how: &Verify,
     clone: &Path,
     variables: &[(&'static str, String)],
-    own_env: &[(OsString, OsString)],
+    ambient: &Ambient,
 ) -> Option<Command> {
     let mut command = match how {
         Verify::None => return None,
@@ -187,7 +187,7 @@ pub fn verifying(
         }
     };
     command.env_clear();
-    command.envs(let_through(&["*".to_owned()], own_env.iter().map(|(name, value)| (name, value))));
+    command.envs(let_through(&["*".to_owned()], ambient.vars()));
     command.envs(variables.iter().map(|(name, value)| (*name, value)));
     Some(command)
 }

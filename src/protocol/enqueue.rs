@@ -5,9 +5,11 @@
 
 mod cycle;
 pub mod doubts;
+mod generation;
 pub mod sift;
 
 use cycle::check_cycles;
+use generation::is_superseded;
 use std::collections::{HashMap, HashSet};
 
 use super::bundle::{Refused, refuse_away};
@@ -58,6 +60,8 @@ pub struct Enqueued {
     pub enqueued: Vec<(TaskName, ObjectId)>,
     /// The tasks that were there already, byte for byte the same.
     pub skipped: Vec<TaskName>,
+    /// Whether the batch was void: another one is that generation.
+    pub superseded: bool,
 }
 
 /// What is wanted of an enqueue.
@@ -67,6 +71,8 @@ pub struct Options {
     pub dry_run: bool,
     /// Put a changed spec in force where the task is still pending.
     pub replace: bool,
+    /// The generation of the factory that the batch is; void where that or a later one is queued already.
+    pub generation: Option<u32>,
 }
 
 /// Puts a batch of specs on the queue.
@@ -77,8 +83,11 @@ pub fn enqueue(session: &Session, entries: &[Entry], options: Options) -> Result
     let mut refusal = Refusal::default();
     for attempt in 0..TRIES {
         let snapshot = session.snapshot()?;
+        if options.generation.is_some_and(|generation| is_superseded(&snapshot, generation, &ours)) {
+            return Ok(Enqueued { superseded: true, ..Enqueued::default() });
+        }
         let batch = check(session, &snapshot, entries, options)?;
-        let mut done = Enqueued { enqueued: Vec::new(), skipped: skipped(entries, &batch, &ours, &snapshot) };
+        let mut done = Enqueued { skipped: skipped(entries, &batch, &ours, &snapshot), ..Enqueued::default() };
         // An earlier push of ours whose answer was lost has landed: then nothing is fresh any more.
         done.enqueued.extend(landed(entries, &ours, &snapshot));
         if options.dry_run {
@@ -89,11 +98,14 @@ pub fn enqueue(session: &Session, entries: &[Entry], options: Options) -> Result
             done.enqueued.extend(batch.known);
             return Ok(done);
         }
-        let (tip, chained) = chain(session, &snapshot, &batch.fresh)?;
+        let (tip, chained) = chain(session, &snapshot, &batch.fresh, options.generation)?;
         ours.extend(chained.iter().map(|(_, id)| *id));
         let edit = Edit::new(session.hub.layout.queue(), snapshot.queue_tip, Some(tip));
-        match session.hub.publish_unsettled(std::slice::from_ref(&edit))?.as_slice() {
-            [Answer::Yes] => {
+        let mut edits = vec![edit.clone()];
+        edits.extend(generation::note(session, options.generation, &chained)?);
+        match session.hub.publish_unsettled(&edits)?.as_slice() {
+            // The note explains, and decides nothing.
+            [Answer::Yes, ..] => {
                 let newer = chained.iter().filter(|(name, _)| snapshot.get(name).is_some()).cloned();
                 let newer: Vec<(TaskName, ObjectId)> = newer.chain(batch.known.iter().cloned()).collect();
                 replace::put_in_force(session, &newer)?;
@@ -150,11 +162,16 @@ fn chain(
     session: &Session,
     snapshot: &Snapshot,
     fresh: &[&Entry],
+    generation: Option<u32>,
 ) -> Result<(ObjectId, Vec<(TaskName, ObjectId)>)> {
     let mut tip = snapshot.queue_tip;
     let mut chained = Vec::with_capacity(fresh.len());
     for entry in fresh {
-        let record = SpecRecord { repairs: entry.repairs.clone(), ..SpecRecord::of(&entry.parsed.spec) };
+        // A newer spec of a task stays in its generation, or that would be written again.
+        let known = snapshot.get(&entry.parsed.spec.task).and_then(|task| task.spec.record.generation);
+        let generation = generation.or(known);
+        let record =
+            SpecRecord { repairs: entry.repairs.clone(), generation, ..SpecRecord::of(&entry.parsed.spec) };
         let parents: Vec<ObjectId> = tip.into_iter().collect();
         let id = session.hub.repo.write_commit(&NewCommit {
             tree: session.hub.repo.write_tree(&[NewEntry { name: FILE, content: &entry.bytes }])?,

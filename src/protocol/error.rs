@@ -400,6 +400,14 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Bundle(#[from] Box<super::bundle::Refused>),
+    /// An issue event is refused.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Issue(#[from] Box<crate::task::issue::IssueError>),
+    /// A factory cannot work.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Factory(#[from] Box<super::factory::FactoryError>),
     /// An inbox cannot work.
     #[error(transparent)]
     #[diagnostic(transparent)]

@@ -120,7 +120,7 @@ fn work<'a>(
 }
 
 /// What the runs that ended well teach: those of tasks that are merged, or wait to be.
-fn pace(session: &Session, snapshot: &Snapshot) -> Pace {
+pub fn pace(session: &Session, snapshot: &Snapshot) -> Pace {
     let runs = snapshot.tasks.iter().filter_map(|task| {
         let took = match &task.standing {
             Standing::Sealed { seal, .. } if seal.event == "merged" => seal.duration_seconds?,

@@ -5,6 +5,9 @@
 
 mod markdown;
 
+pub(super) use markdown::took;
+pub use markdown::{code, code_of};
+
 use jiff::Timestamp;
 
 use super::collect::Collected;
@@ -119,7 +122,7 @@ fn row(session: &Session, snapshot: &Snapshot, name: &TaskName) -> Row {
 }
 
 /// The record of a task's last work, whatever became of it since, and the task that mends it.
-fn work_of(session: &Session, task: &Task) -> (Event, Option<String>) {
+pub(super) fn work_of(session: &Session, task: &Task) -> (Event, Option<String>) {
     let repo = &session.hub.repo;
     match &task.standing {
         Standing::Sealed { seal, .. } => ((**seal).clone(), None),

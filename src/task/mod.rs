@@ -2,9 +2,11 @@
 //!
 //! Pure values: nothing here reads a clock, a file or a repository.
 
+pub mod attempt;
 pub mod blocked;
 pub mod event;
 pub mod forecast;
+pub mod issue;
 pub mod name;
 pub mod order;
 pub mod path;

@@ -32,6 +32,14 @@ pub fn escaped(text: &str) -> String {
     Escaped(text).to_string()
 }
 
+/// Returns a text of several lines with everything written out that [`Escaped`] would, but for line ends and tabs; lines end
+/// as they do on Unix.
+pub fn written_out(text: &str) -> String {
+    let lines = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
+    let cells = |line: &str| line.split('\t').map(escaped).collect::<Vec<_>>().join("\t");
+    lines.map(cells).collect::<Vec<_>>().join("\n")
+}
+
 /// Returns the first `max` characters of the text, escaped, with `…` where something was left out.
 pub fn excerpt(text: &str, max: usize) -> String {
     match text.char_indices().nth(max) {
@@ -133,6 +141,12 @@ mod tests {
         }
         assert_eq!(escaped("a\u{200d}b"), "a\\u{200d}b");
         assert_eq!(escaped(""), "");
+    }
+
+    #[test]
+    fn lines_stay_where_all_else_is_written_out() {
+        assert_eq!(written_out("a\r\n\tb\x1b[2J\u{202e}\n\nc\rd\0"), "a\n\tb\\u{1b}[2J\\u{202e}\n\nc\\rd\\u{0}");
+        assert_eq!(written_out(""), "");
     }
 
     #[test]

@@ -39,6 +39,8 @@ fn world() -> Sandbox {
             &format!("# Task {id}\n\nDo {id}."),
         );
     }
+    let event = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/issues/github/opened.json");
+    std::fs::copy(event, a.path().join("issue.json")).unwrap();
     sandbox
 }
 
@@ -50,6 +52,9 @@ fn prepare(sandbox: &Sandbox, a: &Repo, line: &str) {
     if line.starts_with("git dispatch finish") || line.contains("&& git dispatch finish") {
         // What `claim --count 1` found next.
         a.dispatch(&["release", "S01"]).success();
+    }
+    if line.starts_with("git dispatch factory") {
+        a.git(&["config", "dispatch.factory.generate", "true"]);
     }
     if line.starts_with("git dispatch bundle create") {
         a.dispatch(&["enqueue", "--project", "q", "specs/S01.md"]);
@@ -66,7 +71,7 @@ fn each_example_does_what_it_says() {
     for (_, lines) in examples::all() {
         for line in lines {
             prepare(&sandbox, &a, line);
-            if line.contains("--watch") {
+            if line.split('#').next().is_some_and(|said| said.contains("--watch")) {
                 stays_until_told(&a, line);
                 continue;
             }

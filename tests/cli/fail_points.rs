@@ -29,8 +29,12 @@ fn ids() -> [String; 2] {
 const MENDER: &str = "[executors.mender]\nkind = \"command\"\n\
     command = [\"sh\", \"-c\", \"sed -i '/^[<=>|]\\\\{7\\\\}/d' same.txt\"]\n[collect]\nconflict_executor = \"mender\"\n";
 
+/// Writes the same two specs whenever it is asked.
+const PLANNER: &str =
+    "[factory]\ncooldown = \"0s\"\ngenerate = [\"sh\", \"-c\", \"cp tasks/*.md $DISPATCH_OUT\"]\n";
+
 fn fleet() -> Fleet {
-    Fleet::new(&["boss", "n1"], &format!("{PATIENT}{MENDER}"))
+    Fleet::new(&["boss", "n1"], &format!("{PATIENT}{MENDER}{PLANNER}"))
 }
 
 fn specs(fleet: &Fleet) {
@@ -168,6 +172,18 @@ fn command(fleet: &Fleet, scene: &Scene, environment: &[(&str, &str)]) -> Out {
 #[test]
 fn enqueue() {
     kill_everywhere(&Scene { clone: "boss", args: &["enqueue", "tasks"], before: specs, after: merged });
+}
+
+fn planned(fleet: &Fleet) {
+    let format = "--format=%(trailers:key=Dispatch-Generation,valueonly,separator=%x2C)";
+    let queued = fleet.sandbox.hub().git(&["log", format, "refs/dispatch/queue"]);
+    assert_eq!(queued, "1\n1");
+    merged(fleet);
+}
+
+#[test]
+fn factory() {
+    kill_everywhere(&Scene { clone: "boss", args: &["factory", "--once"], before: specs, after: planned });
 }
 
 /// Two that are good, and one that is not.

@@ -8,6 +8,7 @@
 )]
 
 // The harness.
+mod browser; // a headless Chromium, asked over its pipe
 mod rig; // a quick fleet, and the invariants as one check
 mod sandbox; // repositories, environment, running the binary
 mod sandbox_itself; // that the harness does what it says
@@ -17,7 +18,9 @@ mod demo; // a whole day, from an empty folder
 
 // The queue.
 mod enqueue; // specs as they are found, and what is refused
+mod factory; // generations, each once
 mod inbox; // files dropped into folders, each once
+mod issue; // what forges tell of issues
 mod list; // which tasks there are, and where they stand
 mod logs; // what executors wrote
 
@@ -70,6 +73,7 @@ mod hubs; // not tests: what they share, so that each holds on both kinds of hub
 mod init; // the annotated file, the node's name, what `git log` shows
 mod man; // the pages that `git dispatch --help` opens
 mod outcomes; // two verbs at a barrier: one outcome of the two that may be
+mod page; // `report`, in words and in a browser
 mod repair;
 mod replace; // a newer spec; dry runs
 mod retry_cancel; // called off, tried again

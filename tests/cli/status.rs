@@ -13,7 +13,8 @@ fn the_document_has_exactly_the_promised_keys() {
         enqueue(repo, "two", "", "# Two");
         repo.dispatch(&["claim", "one"]).success();
         let document = as_json(repo, &["status"]).success().json();
-        assert_eq!(keys(&document), ["blocked", "counts", "forecast", "nodes", "outbox", "running", "synced_at"]);
+        let promised = ["blocked", "counts", "factory", "forecast", "nodes", "outbox", "running", "synced_at"];
+        assert_eq!((keys(&document), &document["factory"]), (promised.to_vec(), &serde_json::Value::Null));
         assert_eq!(keys(&document["nodes"][0]), NODE);
         let states = "assigned cancelled completed conflict failed merged pending running unknown";
         assert_eq!(keys(&document["counts"]), states.split(' ').collect::<Vec<_>>());

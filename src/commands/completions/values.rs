@@ -57,8 +57,8 @@ fn values(context: &Context, arg: &Arg, place: &Place<'_>, words: &[String]) -> 
         return Offer::Values(shown.map(|value| Value::new(value.get_name(), said(value.get_help()))).collect());
     }
     match arg.get_id().as_str() {
-        "paths" | "file" | "bundle" | "report" | "html" | "md" => return Offer::Files,
-        "folders" | "dir" => return Offer::Folders,
+        "paths" | "file" | "issue" | "bundle" | "report" | "html" | "md" => return Offer::Files,
+        "folders" | "dir" | "inboxes" => return Offer::Folders,
         _ => {}
     }
     Offer::Values(match arg.get_id().as_str() {

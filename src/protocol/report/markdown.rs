@@ -171,12 +171,12 @@ fn next(section: &Section) -> Vec<String> {
 }
 
 /// Untrusted text as a code span of a table.
-fn code(text: &str) -> String {
+pub fn code(text: &str) -> String {
     code_of(&escaped(text))
 }
 
 /// The same, of text that is harmless on a terminal already.
-fn code_of(text: &str) -> String {
+pub fn code_of(text: &str) -> String {
     if text.is_empty() {
         return String::new();
     }
@@ -201,7 +201,8 @@ fn in_cell(text: &str) -> String {
     shown
 }
 
-fn took(seconds: f64) -> String {
+/// A duration as people read it.
+pub(in crate::protocol) fn took(seconds: f64) -> String {
     let whole = std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
     match whole {
         0..=9 => format!("{seconds:.1} s"),
