@@ -90,4 +90,5 @@ mod why; // each reason for not running
 mod fail_points; // killed at every step
 mod fleet; // nodes that stay: lost, hung, cancelled, drained, without a hub
 mod nth_git; // any git call fails
-mod soak; // many nodes, killed at random
+mod slurm;
+mod soak; // many nodes, killed at random // the recipe for Slurm, in the long part
