@@ -9,6 +9,7 @@ pub mod error;
 pub mod fit;
 pub mod introduced;
 pub mod locks;
+pub mod memory;
 pub mod merge;
 pub mod notes;
 pub mod objects;
