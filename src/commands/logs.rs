@@ -9,6 +9,7 @@ use super::{Context, Outcome};
 use crate::exit::Exit;
 use crate::protocol::logs::find;
 use crate::protocol::logs::follow::{Follower, Step};
+use crate::protocol::logs::stamp::stamped_lines;
 use crate::protocol::{Result, Session};
 
 /// How often a slot of this clone is looked at.
@@ -26,6 +27,9 @@ pub struct Args {
     /// Follow a running task to its end, also one on another node: there its lines come with the node's heartbeats
     #[arg(short, long, conflicts_with = "offline")]
     follow: bool,
+    /// Show before each line when it came; of a task that runs on another node, when its node told of it
+    #[arg(short, long)]
+    timestamps: bool,
     /// Show what this clone knows, without asking the hub
     #[arg(long)]
     offline: bool,
@@ -36,7 +40,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let (session, snapshot) = context.open_to_read(args.offline)?;
     let task = session.resolve(&snapshot, &args.task)?;
     if args.follow
-        && let Some(follower) = Follower::new(&snapshot, &task, args.attempt)
+        && let Some(follower) = Follower::new(&snapshot, &task, args.attempt, args.timestamps)
         && let Some(exit) = follow(context, &session, follower)?
     {
         return Ok(exit);
@@ -50,7 +54,10 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
             "node": output.node,
             "live": output.live,
             "log": String::from_utf8_lossy(&output.text),
+            "times": output.times.iter().map(|time| json!({"line": time.line + 1, "at": time.at})).collect::<Vec<_>>(),
         }));
+    } else if args.timestamps {
+        context.ui.print_bytes(&stamped_lines(&output.text, &output.times));
     } else {
         context.ui.print_bytes(&output.text);
     }

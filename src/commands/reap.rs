@@ -11,7 +11,8 @@ use crate::ui::progress::Progress;
 
 /// Take the claims of lost nodes back.
 ///
-/// Waits to see for itself that a node is lost, as long as that node's own heartbeat says, unless forced.
+/// Waits to see for itself that a node is lost, as long as that node's own heartbeat says, unless forced. `--older-than D
+/// --force` gives up on everything that runs longer than D, in one push: what still works on it is fenced off.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Only claims of this node

@@ -188,11 +188,11 @@ pub(crate) fn lookup(path: &KeyPath) -> Found {
     let parts = path.parts();
     let mut table = parts.is_empty();
     for key in KEYS {
-        let pattern = key.path.split('.').count();
-        if parts.len() > pattern || !key.path.split('.').zip(parts).all(|(p, part)| p == "*" || p == part) {
+        let mut pattern = key.path.split('.');
+        if !parts.iter().all(|part| pattern.next().is_some_and(|name| name == "*" || name == part)) {
             continue;
         }
-        if parts.len() == pattern {
+        if pattern.next().is_none() {
             return Found::Key(key);
         }
         table = true;

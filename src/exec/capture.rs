@@ -15,6 +15,8 @@ use rustix::io::{Errno, ioctl_fionread};
 use super::progress::Progress;
 use super::redact::{Mask, Masking};
 use super::spool::{self, Spool};
+pub use super::spool::{LineSeconds, Mark};
+use crate::ambient::Ambient;
 
 /// How long the reader may take to notice that it is to stop. Only a disk that hangs needs it.
 const STOPPING: Duration = Duration::from_secs(10);
@@ -29,6 +31,17 @@ pub struct Capture {
     stop: PipeWriter,
 }
 
+/// What is kept of an output, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Keep<'a> {
+    /// How many bytes of its beginning, and as many of its end.
+    pub limit: u64,
+    /// What is written down as `***`, and counted as that.
+    pub mask: &'a Mask,
+    /// By which its lines get their times.
+    pub clock: &'a Ambient,
+}
+
 /// What was captured.
 #[derive(Debug)]
 pub struct Captured {
@@ -37,33 +50,34 @@ pub struct Captured {
     pub text: Vec<u8>,
     /// How many bytes there were.
     pub total_bytes: u64,
+    /// When the lines of `text` came.
+    pub times: LineSeconds,
 }
 
 impl Capture {
     /// Starts to capture into files in `dir`, made if need be; an earlier capture there is removed.
     ///
-    /// Keeps the first and the last `limit` bytes. The two ends are for the child's stdout and
+    /// The two ends are for the child's stdout and
     /// stderr, in this order; both lead into the same pipe, so that lines stand in the order in
     /// which they were written.
-    pub fn start(dir: &Path, limit: u64) -> io::Result<(Capture, Stdio, Stdio)> {
+    pub fn start(dir: &Path, keep: &Keep<'_>) -> io::Result<(Capture, Stdio, Stdio)> {
         let (output, pen) = io::pipe()?;
-        let capture = Capture::of(dir, limit, output, &Mask::default())?;
+        let capture = Capture::of(dir, keep, output)?;
         let (stdout, stderr) = ends(&pen)?;
         Ok((capture, stdout, stderr))
     }
 
     /// Starts to capture what several write one after the other, each with [`ends`] of its own of the pen that is
     /// returned. The output ends when that and all ends are gone.
-    pub fn open(dir: &Path, limit: u64, mask: &Mask) -> io::Result<(Capture, PipeWriter)> {
+    pub fn open(dir: &Path, keep: &Keep<'_>) -> io::Result<(Capture, PipeWriter)> {
         let (output, pen) = io::pipe()?;
-        Ok((Capture::of(dir, limit, output, mask)?, pen))
+        Ok((Capture::of(dir, keep, output)?, pen))
     }
 
     /// Starts to capture what comes out of a pipe that was opened elsewhere, such as one with a name.
-    ///
-    /// What the mask names is written down as `***`, and counted as that.
-    pub fn of(dir: &Path, limit: u64, output: PipeReader, mask: &Mask) -> io::Result<Capture> {
-        let sink = Sink { spool: Spool::create(dir, limit)?, masking: Masking::new(mask.clone()) };
+    pub fn of(dir: &Path, keep: &Keep<'_>, output: PipeReader) -> io::Result<Capture> {
+        let spool = Spool::create(dir, keep.limit)?;
+        let sink = Sink { spool, masking: Masking::new(keep.mask.clone()), clock: keep.clock.clone() };
         let (stopped, stop) = io::pipe()?;
         let (sender, done) = mpsc::sync_channel(1);
         let progress = Progress::new();
@@ -89,9 +103,9 @@ impl Capture {
         drop(stop);
         let late = || done.recv_timeout(STOPPING).map_err(|_| stuck());
         let spool = early.map_or_else(late, Ok)?;
-        let mut text = spool::read(&dir)?;
+        let (mut text, times) = spool::read_timed(&dir)?;
         spool.add_complaint(&mut text);
-        Ok(Captured { text, total_bytes: spool.total() })
+        Ok(Captured { text, total_bytes: spool.total(), times })
     }
 }
 
@@ -111,6 +125,16 @@ pub fn read(dir: &Path) -> io::Result<Vec<u8>> {
     spool::read(dir)
 }
 
+/// Returns the same with the times of its lines, as [`Captured::times`] has them.
+pub fn read_timed(dir: &Path) -> io::Result<(Vec<u8>, LineSeconds)> {
+    spool::read_timed(dir)
+}
+
+/// Returns when the bytes of the capture in `dir` came; nothing where that is not known.
+pub fn marks(dir: &Path) -> Vec<Mark> {
+    spool::marks(dir)
+}
+
 /// Returns what the capture in `dir` has from byte `from` on, as far as it goes without a gap, and
 /// where that begins.
 ///
@@ -128,10 +152,14 @@ fn stuck() -> io::Error {
 struct Sink {
     spool: Spool,
     masking: Masking,
+    clock: Ambient,
 }
 
 impl Sink {
     fn put(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.spool.mark(self.clock.now().as_second());
+        }
         self.masking.take(bytes, |fit| self.spool.put(fit));
     }
 

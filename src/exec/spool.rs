@@ -11,8 +11,12 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 mod reading;
+mod times;
 
-pub(super) use reading::{read, since, tail};
+pub(super) use reading::{read, read_timed, since, tail};
+use times::Times;
+pub(super) use times::marks;
+pub use times::{LineSeconds, Mark};
 
 const HEAD: &str = "log";
 
@@ -31,6 +35,7 @@ pub(super) struct Spool {
     /// Where the segments begin, the one at hand last.
     segments: VecDeque<u64>,
     total: u64,
+    times: Times,
     /// From when on nothing could be written, and why.
     failed: Option<(u64, io::Error)>,
 }
@@ -45,6 +50,7 @@ impl Spool {
         }
         let limit = limit.clamp(1, MOST);
         let file = create_new(&dir.join(HEAD))?;
+        let times = Times::create(dir)?;
         Ok(Spool {
             dir: dir.to_owned(),
             limit,
@@ -52,8 +58,14 @@ impl Spool {
             room: limit,
             segments: VecDeque::new(),
             total: 0,
+            times,
             failed: None,
         })
+    }
+
+    /// Notes that what is taken next comes at this second of Unix time.
+    pub(super) fn mark(&mut self, second: i64) {
+        self.times.note(Mark { from: self.total, second });
     }
 
     /// Takes some output. Never fails: an executor must not be held up because our disk is full.

@@ -171,7 +171,7 @@ pub fn as_given(
     how: &Verify,
     clone: &Path,
     variables: &[(&'static str, String)],
-    own_env: &[(OsString, OsString)],
+    ambient: &Ambient,
 ) -> Option<Command> {
     let mut command = match how {
         Verify::None => return None,
@@ -187,7 +187,7 @@ pub fn as_given(
         }
     };
     command.env_clear();
-    command.envs(let_through(&["*".to_owned()], own_env.iter().map(|(name, value)| (name, value))));
+    command.envs(let_through(&["*".to_owned()], ambient.vars()));
     command.envs(variables.iter().map(|(name, value)| (*name, value)));
     Some(command)
 }

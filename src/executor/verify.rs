@@ -2,15 +2,16 @@
 //!
 //! Owns how the end of the command is read. What a verdict means for a task is `protocol`'s.
 
-use std::ffi::OsString;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use super::slot::{Setup, Slot, SlotRecord};
-use super::work::{self, End, Worked};
+use super::work::{self, End, LOG_LIMIT, Worked};
 use super::{Result, command};
+use crate::ambient::Ambient;
 use crate::config::model::Verify;
-use crate::exec::{Cancel, Ended, Mask};
+use crate::exec::capture::Keep;
+use crate::exec::{Cancel, Ended, Limits, Mask};
 use crate::git::Repo;
 
 /// How long the command gets between SIGTERM and SIGKILL.
@@ -25,8 +26,8 @@ pub struct Check<'a> {
     pub timeout: Duration,
     /// What it is told, beside the caller's own environment.
     pub variables: Vec<(&'static str, String)>,
-    /// The caller's own environment.
-    pub own_env: &'a [(OsString, OsString)],
+    /// The caller's own environment and clock.
+    pub ambient: &'a Ambient,
     /// What must not be written down of what it says.
     pub mask: &'a Mask,
 }
@@ -69,14 +70,15 @@ pub fn verify(
     check: &Check<'_>,
     cancel: &Cancel,
 ) -> Result<Option<Verified>> {
-    let Some(command) = command::as_given(check.how, &slot.clone_dir(), &check.variables, check.own_env) else {
+    let Some(command) = command::as_given(check.how, &slot.clone_dir(), &check.variables, check.ambient) else {
         return Ok(None);
     };
     slot.prepare(repo, setup)?;
     let mut record =
         SlotRecord { base: setup.base.to_string(), branch: setup.branch.to_owned(), ..SlotRecord::default() };
-    let limits = (Some(check.timeout), None);
-    let worked = work::run_command(slot, &mut record, command, Stdio::null(), limits, GRACE, (check.mask, cancel))?;
+    let limits = Limits { deadline: Some(check.timeout), stall: None, grace: GRACE };
+    let keep = Keep { limit: LOG_LIMIT, mask: check.mask, clock: check.ambient };
+    let worked = work::run_command(slot, &mut record, command, &limits, &keep, cancel)?;
     SlotRecord::remove(slot);
     let verdict = judge(&worked, matches!(check.how, Verify::Line(_)));
     Ok(Some(Verified { verdict, how: told(&worked), took: worked.took, log: worked.log }))
@@ -137,7 +139,7 @@ mod tests {
 
     fn verdict(raw: i32, by_shell: bool) -> Verdict {
         let end = End::Ended(Ended::Exited(ExitStatus::from_raw(raw)));
-        judge(&Worked { end, took: Duration::ZERO, log: vec![], log_bytes: 0, output: None }, by_shell)
+        judge(&Worked::new(end, Duration::ZERO, vec![], 0), by_shell)
     }
 
     #[test]

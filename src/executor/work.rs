@@ -14,6 +14,7 @@ use super::tmux::{self, Place};
 use super::{Error, Result};
 use crate::ambient::Ambient;
 use crate::config::model::{ExecutorKind, ExecutorSettings, Timeout};
+use crate::exec::capture::{Keep, LineSeconds};
 use crate::exec::{Cancel, Capture, Ended, Limits, Mask, Pen, capture, spawn, start_time};
 use crate::fail;
 
@@ -78,6 +79,8 @@ pub struct Worked {
     pub log: Vec<u8>,
     /// Bytes of output in all.
     pub log_bytes: u64,
+    /// When the lines of `log` came.
+    pub log_times: LineSeconds,
     /// The object that it left.
     pub output: Option<Value>,
 }
@@ -107,8 +110,8 @@ pub fn run(job: &Job<'_>, record: &mut SlotRecord) -> Result<Worked> {
         _ => None,
     };
     let (capture, pen) = match &place {
-        Some(place) => place.capture(job, LOG_LIMIT),
-        None => Capture::open(&job.slot.log_dir(), LOG_LIMIT, job.mask),
+        Some(place) => place.capture(job),
+        None => Capture::open(&job.slot.log_dir(), &job.keep()),
     }
     .map_err(|error| Error::slot(job.slot.log_dir(), error))?;
     begin(job.slot, record)?;
@@ -126,25 +129,21 @@ pub fn run(job: &Job<'_>, record: &mut SlotRecord) -> Result<Worked> {
     Ok(worked)
 }
 
-/// Runs a command in a slot's clone, records its process group there, and keeps what it says; `limits` are its time in
-/// all and in silence. What the mask names is not written down.
+/// Runs a command in a slot's clone, records its process group there, and keeps what it says.
 pub fn run_command(
     slot: &Slot,
     record: &mut SlotRecord,
     mut command: Command,
-    stdin: Stdio,
-    limits: (Option<Duration>, Option<Duration>),
-    grace: Duration,
-    (mask, cancel): (&Mask, &Cancel),
+    limits: &Limits,
+    keep: &Keep<'_>,
+    cancel: &Cancel,
 ) -> Result<Worked> {
     let started = Instant::now();
     let (capture, pen) =
-        Capture::open(&slot.log_dir(), LOG_LIMIT, mask).map_err(|error| Error::slot(slot.log_dir(), error))?;
-    let (deadline, stall) = limits;
-    let limits = Limits { deadline, stall: stall.map(|time| (time, capture.progress())), grace };
-    command.stdin(stdin);
+        Capture::open(&slot.log_dir(), keep).map_err(|error| Error::slot(slot.log_dir(), error))?;
+    command.stdin(Stdio::null());
     begin(slot, record)?;
-    let end = match wait_for(slot, &mut command, record, &pen, &limits, cancel) {
+    let end = match wait_for(slot, &mut command, record, &pen, limits, cancel) {
         Ok(ended) => End::Ended(ended),
         Err(Error::Spawn(why)) => End::NotStarted(why),
         Err(error) => return Err(error),
@@ -196,13 +195,13 @@ impl Worked {
         if let End::NotStarted(why) | End::Vanished(why) = &end {
             log.extend_from_slice(format!("git-dispatch: {why}\n").as_bytes());
         }
-        Self { end, took, log, log_bytes, output: None }
+        Self { end, took, log, log_bytes, log_times: Vec::new(), output: None }
     }
 
     fn of(end: End, started: Instant, capture: Capture, slot: &Slot) -> Result<Self> {
         let took = started.elapsed();
         let captured = capture.finish(LOG_WAIT).map_err(|error| Error::slot(slot.log_dir(), error))?;
-        Ok(Self::new(end, took, captured.text, captured.total_bytes))
+        Ok(Self { log_times: captured.times, ..Self::new(end, took, captured.text, captured.total_bytes) })
     }
 
     /// The last line of the output, for people who look at an error without looking at the log: after a colon, or
@@ -215,6 +214,11 @@ impl Worked {
 }
 
 impl Job<'_> {
+    /// What is kept of the output.
+    pub(super) fn keep(&self) -> Keep<'_> {
+        Keep { limit: LOG_LIMIT, mask: self.mask, clock: self.ambient }
+    }
+
     fn work(&self, record: &mut SlotRecord, place: Option<Place>, capture: &Capture, pen: &Pen) -> Result<End> {
         let stall = self.stall.map(|time| (time, capture.progress()));
         let limits = Limits { deadline: Some(self.deadline), stall, grace: *self.settings.grace };

@@ -65,7 +65,7 @@ pub enum Error {
     #[diagnostic(
         code(dispatch::hub::no_target),
         help(
-            "push a first commit to it (`git push origin main`; `git branch NAME` where this repository is the hub), or name another: `target` in git-dispatch.toml, `git config dispatch.target`, `collect --into`"
+            "push a first commit to it (`git push origin main:refs/heads/NAME`; `git branch NAME` where this repository is the hub), or name another: `target` in git-dispatch.toml, `git config dispatch.target`, `collect --into`"
         )
     )]
     NoTarget {

@@ -8,6 +8,7 @@ pub mod diff;
 pub mod error;
 pub mod introduced;
 pub mod locks;
+pub mod memory;
 pub mod merge;
 pub mod notes;
 pub mod objects;

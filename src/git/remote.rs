@@ -42,13 +42,33 @@ impl Repo {
     /// Pushes the changes, each under a lease on its old value, and returns git's line for each ref that it names.
     /// Neither the exit status nor a message says what was done: only these lines do, and reading again.
     pub fn push(&self, remote: &Remote, changes: &[RefChange], atomic: bool, deadline: Duration) -> Result<Pushed> {
+        self.push_with(remote, changes, if atomic { &["--atomic"] } else { &[] }, deadline)
+    }
+
+    /// Says whether a remote that answers takes no atomic pushes: one that would change nothing is heard out, and the same as
+    /// an atomic one is not.
+    pub fn is_without_atomic(&self, remote: &Remote, change: &RefChange, deadline: Duration) -> Result<bool> {
+        let changes = std::slice::from_ref(change);
+        let is_heard = |options| match self.push_with(remote, changes, options, deadline) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_unreachable() => Ok(false),
+            Err(error) => Err(error),
+        };
+        Ok(!is_heard(&["--dry-run", "--atomic"])? && is_heard(&["--dry-run"])?)
+    }
+
+    fn push_with(
+        &self,
+        remote: &Remote,
+        changes: &[RefChange],
+        options: &[&str],
+        deadline: Duration,
+    ) -> Result<Pushed> {
         let mut args: Vec<String> =
             ["push", "--porcelain", "--no-verify", "--no-follow-tags", "--no-signed", "--recurse-submodules=no"]
                 .map(str::to_owned)
                 .to_vec();
-        if atomic {
-            args.push("--atomic".to_owned());
-        }
+        args.extend(options.iter().map(|option| (*option).to_owned()));
         let hex = |id: Option<ObjectId>| id.map(|id| id.to_string()).unwrap_or_default();
         for change in changes {
             args.push(format!("--force-with-lease={}:{}", change.name, hex(change.old)));

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::error::Result;
@@ -76,6 +77,8 @@ pub struct Tail {
     pub from: u64,
     /// The output from there on.
     pub text: Vec<u8>,
+    /// When the beat was made that brought it, by its node's clock.
+    pub at: Option<Timestamp>,
 }
 
 /// A node's record with the name that it stands under.
@@ -109,7 +112,7 @@ impl Hub {
         let record: NodeRecord = serde_json::from_slice(&self.repo.file_in(id, "node.json")?).ok()?;
         let from = *record.tails.get(claim)?;
         let text = self.repo.file_in(id, &tail_file(task))?;
-        Some(Tail { task: task.clone(), claim: claim.to_owned(), from, text })
+        Some(Tail { task: task.clone(), claim: claim.to_owned(), from, text, at: record.beat_at.parse().ok() })
     }
 
     /// Prepares the edit that replaces a node's record.

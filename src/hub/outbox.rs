@@ -22,7 +22,7 @@ pub struct Waiting {
     pub claim: String,
     /// The commit that ends the attempt: the claim's child, with the result, the status record and the log's end.
     pub finish: String,
-    /// The blob with the bounded output, for the log notes.
+    /// The blob with what the log notes will say: the bounded output in its frame.
     pub log: Option<String>,
     /// The node that did the work, and whose notes tell of it.
     pub node: String,

@@ -68,6 +68,7 @@ pub fn carry_out(session: &Session, won: &Won, number: usize, cancel: &Cancel) -
             result: None,
             log: format!("git-dispatch: {error}\n").into_bytes(),
             log_bytes: 0,
+            log_times: Vec::new(),
             output: None,
         }),
     }
@@ -279,6 +280,7 @@ impl<'a> Attempt<'a> {
             result: Some(harvest.result),
             log: worked.log,
             log_bytes: worked.log_bytes,
+            log_times: worked.log_times,
             output: worked.output,
         })
     }

@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 use super::liveness::Liveness;
 use super::view::view;
 use crate::exec::Cancel;
-use crate::git::ObjectId;
-use crate::hub::snapshot::{Snapshot, Task};
+use crate::hub::snapshot::{Claim, Task};
 use crate::protocol::announce::{Announce, Happened};
-use crate::protocol::release::release;
+use crate::protocol::release::release_all;
 use crate::protocol::{Result, Session};
 use crate::task::{Phase, Reason, TaskName};
 
@@ -42,18 +41,19 @@ pub fn reap(
         let seen = view(session, &snapshot, &[], &BTreeSet::new())?;
         liveness.hear(started.elapsed(), &seen.beats);
         let meant: Vec<&Task> = snapshot.tasks.iter().filter(|task| is_meant(session, task, options)).collect();
-        let mut listening = false;
+        let (mut taken, mut listening) = (Vec::new(), false);
         for task in meant {
             let Some(claim) = task.claim() else { continue };
             let watched = seen.watched.iter().find(|(_, id, _)| *id == claim.id);
             let is_over = seen.expired.iter().any(|(_, id)| *id == claim.id);
             let is_lost = watched.is_some_and(|(_, _, name)| liveness.is_lost(started.elapsed(), name));
             if options.force || is_over || is_lost {
-                take(session, &snapshot, claim.id, task.name(), &mut reaped, announce)?;
+                taken.push(claim);
             } else {
                 listening |= watched.is_some_and(|(_, _, name)| liveness.is_silent(name));
             }
         }
+        reaped.extend(take(session, &taken, announce)?);
         let longest = seen.beats.iter().map(|(_, beat)| beat.patience).max().unwrap_or_default();
         if !listening || started.elapsed() > longest * 2 {
             return Ok(reaped);
@@ -72,20 +72,16 @@ fn is_meant(session: &Session, task: &Task, options: &Options) -> bool {
     of_node && options.older_than.is_none_or(|least| age >= least.as_secs_f64())
 }
 
-fn take(
-    session: &Session,
-    snapshot: &Snapshot,
-    id: ObjectId,
-    name: &TaskName,
-    reaped: &mut Vec<TaskName>,
-    announce: &dyn Announce,
-) -> Result<()> {
-    let Some(claim) = snapshot.get(name).and_then(Task::claim).filter(|claim| claim.id == id) else {
-        return Ok(());
-    };
-    if release(session, claim, Reason::Lost, None, Some("taken back by hand"))?.is_yes() {
-        announce.happened(&Happened::Released { task: name.clone(), reason: Reason::Lost });
-        reaped.push(name.clone());
+/// Takes claims back, all in one push, and names the tasks of those that it got.
+fn take(session: &Session, claims: &[&Claim], announce: &dyn Announce) -> Result<Vec<TaskName>> {
+    if claims.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(())
+    let answers = release_all(session, claims, Reason::Lost, Some("taken back by hand"))?;
+    let won = claims.iter().zip(answers).filter(|(_, answer)| answer.is_yes());
+    let names: Vec<TaskName> = won.map(|(claim, _)| claim.record.task.clone()).collect();
+    for task in &names {
+        announce.happened(&Happened::Released { task: task.clone(), reason: Reason::Lost });
+    }
+    Ok(names)
 }

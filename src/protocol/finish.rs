@@ -17,6 +17,7 @@ use super::announce::{Announce, Happened};
 use super::claim::{Won, write};
 use super::error::Result;
 use super::session::Session;
+use crate::exec::capture::LineSeconds;
 use crate::git::ObjectId;
 use crate::git::objects::NewEntry;
 use crate::hub::Answer;
@@ -56,6 +57,8 @@ pub struct Ending {
     pub log: Vec<u8>,
     /// Bytes of output before it was bounded.
     pub log_bytes: u64,
+    /// When the lines of `log` came.
+    pub log_times: LineSeconds,
     /// The object that the executor left.
     pub output: Option<Value>,
 }
@@ -105,7 +108,11 @@ pub fn record(session: &Session, won: &Won, ending: &Ending) -> Result<Waiting> 
     let finish = write(session, &record, Some(won.claim.id), Some(result), &files)?;
     let log = match ending.log.is_empty() {
         true => None,
-        false => Some(session.hub.repo.write_blob(&ending.log)?.to_string()),
+        false => {
+            let node = before.node.as_deref().unwrap_or("-");
+            let framed = super::logs::framed(before.attempts.begun, node, &ending.log, &ending.log_times);
+            Some(session.hub.repo.write_blob(&framed)?.to_string())
+        }
     };
     let waiting = Waiting {
         v: 1,

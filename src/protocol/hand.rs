@@ -89,6 +89,7 @@ pub fn finish_by_hand(session: &Session, name: &TaskName, failure: Option<String
         result: Some(result),
         log: Vec::new(),
         log_bytes: 0,
+        log_times: Vec::new(),
         output: None,
     };
     let won = Won {

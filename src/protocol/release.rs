@@ -1,4 +1,4 @@
-//! Release: an attempt is given back, with its work if there is any (DESIGN.md 2.3).
+//! Release: an attempt is given back, with its work if there is any (DESIGN.md 2.3); or many at once, in one push.
 
 use super::claim::write;
 use super::error::Result;
@@ -23,6 +23,40 @@ pub fn release(
     work: Option<ObjectId>,
     error: Option<&str>,
 ) -> Result<Answer> {
+    let (edit, line) = prepare(session, claim, reason, work, error)?;
+    Ok(publish(session, vec![edit], &[line])?.into_iter().next().unwrap_or(Answer::Unknown))
+}
+
+/// Ends the attempts of many claims for one reason, without work of theirs, each for itself and all in one push; answers
+/// claim by claim.
+pub fn release_all(
+    session: &Session,
+    claims: &[&Claim],
+    reason: Reason,
+    error: Option<&str>,
+) -> Result<Vec<Answer>> {
+    let prepared: Vec<(Edit, Addition)> =
+        claims.iter().map(|claim| prepare(session, claim, reason, None, error)).collect::<Result<_>>()?;
+    let (edits, lines): (Vec<Edit>, Vec<Addition>) = prepared.into_iter().unzip();
+    publish(session, edits, &lines)
+}
+
+fn publish(session: &Session, mut edits: Vec<Edit>, lines: &[Addition]) -> Result<Vec<Answer>> {
+    let claims = edits.len();
+    edits.extend(session.hub.add_status(&session.node, lines, &session.by, &session.ambient)?);
+    let mut answers = session.hub.publish(&edits)?;
+    answers.truncate(claims);
+    Ok(answers)
+}
+
+/// Writes the claim that ends an attempt, and the line that tells of it.
+fn prepare(
+    session: &Session,
+    claim: &Claim,
+    reason: Reason,
+    work: Option<ObjectId>,
+    error: Option<&str>,
+) -> Result<(Edit, Addition)> {
     let before = &claim.record;
     let phase = taken_away(before.attempts, reason, session.config.max_attempts);
     let mut record = ClaimRecord::following(before, phase, &session.state.instance, session.nonce()?);
@@ -41,9 +75,6 @@ pub fn release(
         work.or(if phase == Phase::Failed { before.base.filter(|base| session.hub.repo.has(*base)) } else { None });
     let files = [NewEntry { name: STATUS_FILE, content: text.as_bytes() }];
     let id = write(session, &record, Some(claim.id), result, &files)?;
-    let mut edits = vec![Edit::new(session.hub.layout.claim(&before.task), Some(claim.id), Some(id))];
-    let additions = [Addition::line(before.spec, &event)];
-    edits.extend(session.hub.add_status(&session.node, &additions, &session.by, &session.ambient)?);
-    let answers = session.hub.publish(&edits)?;
-    Ok(answers.into_iter().next().unwrap_or(Answer::Unknown))
+    let edit = Edit::new(session.hub.layout.claim(&before.task), Some(claim.id), Some(id));
+    Ok((edit, Addition::line(before.spec, &event)))
 }

@@ -104,6 +104,13 @@ impl Session {
         Ok(Self { ambient, hub, state, config, settings: settings.into(), node, project, by, away })
     }
 
+    /// Returns the same with a repository that keeps new objects in memory, until they are kept: for many of them.
+    pub fn in_memory(&self) -> Self {
+        let mut session = self.clone();
+        session.hub.repo = self.hub.repo.in_memory();
+        session
+    }
+
     /// Reads the hub, and refuses one that lost its memory.
     pub fn sync(&self) -> Result<()> {
         self.sync_with(None)

@@ -149,3 +149,21 @@ fn an_older_branch_of_that_name_is_kept() {
         assert_eq!(kept, old);
     });
 }
+
+#[test]
+fn what_has_waited_long_goes_before_what_is_urgent() {
+    for (hours, first) in [(4, "p/new"), (6, "p/old")] {
+        let sandbox = Sandbox::with_clones(&["a", "b"]);
+        let (a, b, hub) = (sandbox.repo("a"), sandbox.repo("b"), sandbox.hub());
+        enqueue(&a, &[("old", "priority: 5")]);
+        // As if it had been enqueued hours ago, on a hub that the other clone has not read yet.
+        let date = format!(
+            "git cat-file commit refs/dispatch/queue | perl -pe 's/^(committer .*> )(\\d+)/$1 . ($2 - {hours} * 3600 - 60)/e' | git hash-object -t commit -w --stdin"
+        );
+        let older = hub.run("sh", &[], &["-c", &date]).success().stdout;
+        hub.git(&["update-ref", "refs/dispatch/queue", older.trim()]);
+        enqueue(&b, &[("new", "priority: 0")]);
+        let document = b.dispatch(&["claim", "--json"]).success().json();
+        assert_eq!(each(&document["claimed"], "task"), [first], "after {hours} hours");
+    }
+}

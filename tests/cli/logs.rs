@@ -56,6 +56,43 @@ fn output_of_a_running_task_is_shown() {
     });
 }
 
+/// A shell line that says the time, and again once a new second has begun.
+const CLOCK: &str =
+    "date -u +%FT%TZ; s=$(date +%s); until [ $(date +%s) != $s ]; do sleep 0.02; done; date -u +%FT%TZ";
+
+/// Demands that each line stands behind a time that is its own or a little later, and that times go on.
+#[track_caller]
+fn timed(shown: &str) {
+    let lines: Vec<(&str, &str)> =
+        shown.lines().map(|line| line.split_once(' ').expect("a time and a line")).collect();
+    assert_eq!(lines.len(), 2, "{shown}");
+    assert!(lines.iter().all(|(at, said)| at.len() == 20 && at >= said), "{shown}");
+    assert!(lines[0].0 < lines[1].0, "{shown}");
+}
+
+#[test]
+fn each_line_can_be_shown_with_its_time() {
+    let sandbox = Sandbox::with_clones(&["a", "b"]);
+    let (a, b) = (sandbox.repo("a"), sandbox.repo("b"));
+    let go = sandbox.root().join("go");
+    enqueue_lines(&a, &[("one", &format!("{CLOCK}; {}", until(&format!("[ -e {} ]", shown(&go)))))]);
+    let running = a.spawn(&["run"]);
+    eventually(PATIENCE, || a.dispatch(&["logs", "one"]).stdout.lines().count() == 2);
+    timed(&a.dispatch(&["logs", "one", "--timestamps"]).success().stdout);
+    let follower = a.spawn(&["logs", "-ft", "one"]);
+    fs::write(go, "").unwrap();
+    running.wait(PATIENCE).success();
+    timed(&follower.wait(PATIENCE).success().stdout);
+    let plain = b.dispatch(&["logs", "one"]).success().stdout;
+    assert!(plain.lines().all(|line| line.len() == 20), "{plain}");
+    timed(&b.dispatch(&["logs", "-t", "one"]).success().stdout);
+    let document = b.dispatch(&["logs", "one", "--json"]).success().json();
+    let times = document["times"].as_array().unwrap();
+    assert_eq!((times.len(), &times[0]["line"], &times[1]["line"]), (2, &1.into(), &2.into()), "{document}");
+    done(&a, &[("quiet", "true")]);
+    assert_eq!(a.dispatch(&["logs", "-t", "quiet"]).success().stdout, "");
+}
+
 #[test]
 fn a_flood_is_cut_in_the_middle() {
     let sandbox = Sandbox::with_clones(&["a"]);

@@ -49,6 +49,7 @@ mod verify; // what breaks the target is found and left out
 mod counts; // git processes and pushes
 mod crash; // commands that are killed
 mod late; // answers that never arrive, hubs that are away
+mod no_atomic; // hubs that take one ref after the other
 mod races; // many at once
 mod refused;
 mod regression; // bugs that there were
@@ -90,4 +91,5 @@ mod why; // each reason for not running
 mod fail_points; // killed at every step
 mod fleet; // nodes that stay: lost, hung, cancelled, drained, without a hub
 mod nth_git; // any git call fails
-mod soak; // many nodes, killed at random
+mod slurm;
+mod soak; // many nodes, killed at random // the recipe for Slurm, in the long part

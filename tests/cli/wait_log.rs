@@ -156,3 +156,31 @@ fn waiting_can_be_interrupted() {
     waiting.term();
     waiting.wait(Duration::from_secs(20)).code(128 + 15);
 }
+
+/// The recipe of the README is the file that is run here, and hands each event over once, also after a restart.
+#[test]
+fn the_recipe_for_followers_tells_each_event_once() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let recipe = std::fs::read_to_string(root.join("fixtures/recipes/follow.sh")).unwrap();
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    assert!(readme.contains(&format!("```sh\n{recipe}```\n")), "the README shows another one");
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let a = sandbox.repo("a");
+    if a.run("jq", &[], &["--version"]).code != 0 {
+        println!("skipped: there is no jq");
+        return;
+    }
+    a.write("../handle", "#!/bin/sh\njq -r '\"\\(.event) \\(.task)\"' >> ../told\n");
+    a.write("../follow.sh", &recipe);
+    let follow = || {
+        a.run("sh", &[("ONCE", "1")], &["../follow.sh", "../handle.sh"]).success();
+        std::fs::read_to_string(sandbox.root().join("told")).unwrap_or_default()
+    };
+    a.write("../handle.sh", "sh ../handle\n");
+    a.run("chmod", &[], &["+x", "../handle.sh"]).success();
+    enqueue(&a, "one", "project: p\nrun: echo x > x.txt", "# One");
+    assert_eq!(follow(), "enqueued p/one\n");
+    assert_eq!(follow(), "enqueued p/one\n", "nothing new");
+    a.dispatch(&["run"]).success();
+    assert_eq!(follow(), "enqueued p/one\nrunning p/one\ncompleted p/one\n");
+}

@@ -4,13 +4,49 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use super::{MOST, add_line, list};
+use super::{LineSeconds, MOST, Mark, add_line, list, marks};
 
 /// How often a reader looks anew when segments vanish under it.
 const LOOKS: u32 = 20;
 
 /// Returns what is kept: all of it, or the beginning and the last N bytes with a line between.
 pub(in crate::exec) fn read(dir: &Path) -> io::Result<Vec<u8>> {
+    Ok(assemble(dir)?.text)
+}
+
+/// The same, with the times of its lines.
+pub(in crate::exec) fn read_timed(dir: &Path) -> io::Result<(Vec<u8>, LineSeconds)> {
+    let kept = assemble(dir)?;
+    let times = kept.times(&marks(dir));
+    Ok((kept.text, times))
+}
+
+/// What is kept of an output, and where in the output it stood.
+struct Kept {
+    text: Vec<u8>,
+    /// Where the end begins in `text`, and in the output; before that, both are the same.
+    end_at: usize,
+    end_from: u64,
+}
+
+impl Kept {
+    fn times(&self, marks: &[Mark]) -> LineSeconds {
+        let mut times = LineSeconds::new();
+        let mut at = 0;
+        for (number, line) in self.text.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            let from = if at < self.end_at { at as u64 } else { self.end_from + (at - self.end_at) as u64 };
+            let before = marks.partition_point(|mark| mark.from <= from);
+            let second = before.checked_sub(1).map(|last| marks[last].second);
+            if let Some(second) = second.filter(|second| times.last().is_none_or(|(_, last)| last != second)) {
+                times.push((number, second));
+            }
+            at += line.len();
+        }
+        times
+    }
+}
+
+fn assemble(dir: &Path) -> io::Result<Kept> {
     let mut pieces = load(dir, 0)?;
     // Without a head somebody has removed it; then all that is left is the end.
     let has_head = pieces.first().is_some_and(|piece| piece.start == 0);
@@ -23,8 +59,10 @@ pub(in crate::exec) fn read(dir: &Path) -> io::Result<Vec<u8>> {
     if left_out > 0 && keep > 0 {
         add_line(&mut text, &format!("[git-dispatch: {left_out} bytes left out]"));
     }
-    text.extend_from_slice(&tail[tail.len() - keep..]);
-    Ok(text)
+    let skipped = tail.len() - keep;
+    let (end_at, end_from) = (text.len(), from + skipped as u64);
+    text.extend_from_slice(&tail[skipped..]);
+    Ok(Kept { text, end_at, end_from })
 }
 
 /// Returns the last `n` bytes, or fewer where less is there without a gap, and where they begin.
@@ -148,6 +186,27 @@ mod tests {
     }
 
     #[test]
+    fn each_line_has_the_time_at_which_it_began() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut spool = Spool::create(dir.path(), 12).unwrap();
+        for (second, part) in [(5, "one\ntw"), (7, "o\nthree\n"), (7, "four\n"), (9, "five\nsix\n")] {
+            spool.mark(second);
+            spool.put(part.as_bytes());
+        }
+        let (kept, times) = read_timed(dir.path()).unwrap();
+        assert_eq!(text(kept), "one\ntwo\nthre\n[git-dispatch: 4 bytes left out]\nur\nfive\nsix\n");
+        assert_eq!(times, [(0, 5), (2, 7), (5, 9)]);
+        // Without a gap.
+        let dir = tempfile::tempdir().unwrap();
+        let mut spool = Spool::create(dir.path(), 4).unwrap();
+        spool.mark(1);
+        spool.put(b"a\nb\n");
+        spool.mark(2);
+        spool.put(b"c\n");
+        assert_eq!(read_timed(dir.path()).unwrap(), (b"a\nb\nc\n".to_vec(), vec![(0, 1), (2, 2)]));
+    }
+
+    #[test]
     fn can_be_followed_from_any_place() {
         let (dir, mut spool) = spooled(4, &["abc"]);
         assert_eq!(since(dir.path(), 0).unwrap(), (0, b"abc".to_vec()));
@@ -167,7 +226,7 @@ mod tests {
         fs::write(dir.path().join("log.txt"), "mine").unwrap();
         Spool::create(dir.path(), 2).unwrap();
         assert_eq!(read(dir.path()).unwrap(), b"");
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
         assert_eq!(read(&dir.path().join("nowhere")).unwrap(), b"");
     }
 

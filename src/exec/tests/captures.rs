@@ -6,12 +6,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{LONG, exited, limits, sh, until, wait};
-use crate::exec::capture::{self, Capture};
-use crate::exec::{Cancel, Child, Ended, Limits, end_group, group_alive, spawn};
+use crate::ambient::Ambient;
+use crate::exec::capture::{self, Capture, Keep};
+use crate::exec::{Cancel, Child, Ended, Limits, Mask, end_group, group_alive, spawn};
 
 /// Runs a script with its output captured.
 fn captured(dir: &Path, limit: u64, script: &str) -> (Child, Capture) {
-    let (capture, stdout, stderr) = Capture::start(dir, limit).unwrap();
+    let (capture, stdout, stderr) =
+        Capture::start(dir, &Keep { limit, mask: &Mask::default(), clock: &Ambient::fixed(7) }).unwrap();
     (spawn(sh(script).stdout(stdout).stderr(stderr)).unwrap(), capture)
 }
 

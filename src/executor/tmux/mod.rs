@@ -104,7 +104,7 @@ fn try_to_take(server: &Server, session: &Session, job: &Job<'_>) -> io::Result<
 
 impl Place {
     /// Starts to capture what the pane will show, through a pipe with a name.
-    pub fn capture(&self, job: &Job<'_>, limit: u64) -> io::Result<(Capture, Pen)> {
+    pub fn capture(&self, job: &Job<'_>) -> io::Result<(Capture, Pen)> {
         let _ = std::fs::remove_file(&self.pipe);
         let mut command = command::tool("mkfifo");
         command.args(["-m", "600"]).arg(&self.pipe);
@@ -117,7 +117,7 @@ impl Place {
         let reader = open(&self.pipe, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?;
         let pen = open(&self.pipe, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
         fcntl_setfl(&reader, OFlags::empty())?;
-        Ok((Capture::of(&job.slot.log_dir(), limit, reader.into(), job.mask)?, pen.into()))
+        Ok((Capture::of(&job.slot.log_dir(), &job.keep(), reader.into())?, pen.into()))
     }
 
     /// Carries the task out in the session, and lets go of it.

@@ -53,7 +53,7 @@ impl Daemon<'_> {
             // Before its executor begins, a slot holds the output of the task before.
             let is_its = slot.begun && slot.claim == claim.id.to_string().as_str();
             let (from, text) = capture::tail(&slot.log_dir(&work_dir), TAIL).ok().filter(|_| is_its)?;
-            Some(Tail { task: claim.record.task.clone(), claim: slot.claim, from, text })
+            Some(Tail { task: claim.record.task.clone(), claim: slot.claim, from, text, at: None })
         };
         self.running.iter().filter_map(tail).collect()
     }

@@ -187,10 +187,7 @@ fn reserve(session: &Session, chosen: &[TaskName], options: &Options) -> Result<
         // A task that was sealed meanwhile has no claim ref either: ours would be void, and is taken back.
         session.sync()?;
         let after = session.snapshot()?;
-        let mut void = Vec::new();
-        for task in chosen.iter().filter_map(|name| after.get(name)) {
-            void.extend(seal::leftover_edits(session, task)?);
-        }
+        let void = seal::leftover_edits(session, chosen.iter().filter_map(|name| after.get(name)))?;
         session.hub.publish(&void)?;
     }
     Ok(())

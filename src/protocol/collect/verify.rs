@@ -5,7 +5,6 @@
 //! that is not about the logarithm of the plan's length.
 
 use std::collections::{BTreeSet, HashMap};
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::error::{CollectError, output_in};
@@ -98,21 +97,18 @@ pub(super) struct Verifier<'a> {
     target: String,
     /// Where the target stood.
     start: Option<ObjectId>,
-    own_env: Vec<(OsString, OsString)>,
     scratch: Option<(Slot, CloneLock)>,
     known: HashMap<ObjectId, Verified>,
 }
 
 impl<'a> Verifier<'a> {
     pub(super) fn new(session: &'a Session, target: &str, cancel: &'a Cancel, announce: &'a dyn Announce) -> Self {
-        let own = |(name, value): (&OsString, &OsString)| (name.clone(), value.clone());
         Self {
             session,
             cancel,
             announce,
             target: target.to_owned(),
             start: None,
-            own_env: session.ambient.vars().map(own).collect(),
             scratch: None,
             known: HashMap::new(),
         }
@@ -218,7 +214,7 @@ impl<'a> Verifier<'a> {
                 ("DISPATCH_COMMIT", commit.to_string()),
                 ("DISPATCH_NODE", session.node.to_string()),
             ],
-            own_env: &self.own_env,
+            ambient: &session.ambient,
             mask: &session.mask(),
         };
         let Some(verified) = verify::verify(slot, &session.hub.repo, &setup, &check, self.cancel)? else {

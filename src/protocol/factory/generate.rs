@@ -2,7 +2,6 @@
 //!
 //! Owns what it is given, how long it may take, and reading what it wrote: all of it must be specs, or none counts.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,10 +49,8 @@ fn run(session: &Session, generation: u32, state: &Value, out: &Path, cancel: &C
     let checkout = repo.work_tree().unwrap_or_else(|| repo.common_dir());
     let variables =
         [("DISPATCH_GENERATION", generation.to_string()), ("DISPATCH_OUT", out.to_string_lossy().into_owned())];
-    let own_env: Vec<(OsString, OsString)> =
-        session.ambient.vars().map(|(name, value)| (name.clone(), value.clone())).collect();
     let how = Verify::Argv(session.config.factory.generate.clone());
-    let mut command = as_given(&how, checkout, &variables, &own_env).ok_or(FactoryError::NoGenerator)?;
+    let mut command = as_given(&how, checkout, &variables, &session.ambient).ok_or(FactoryError::NoGenerator)?;
     command.current_dir(checkout);
     let limits = Limits { deadline: Some(PATIENCE), ..Limits::default() };
     let input = format!("{state}\n").into_bytes();

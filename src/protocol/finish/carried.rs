@@ -153,7 +153,6 @@ pub fn notes(session: &Session, waiting: &[Waiting]) -> Result<(Option<ObjectId>
         lines.push(Addition::line(entry.record.spec, &entry.event));
         if let Some(log) = entry.log {
             let text = session.hub.repo.blob(log).unwrap_or_default();
-            let text = crate::protocol::logs::framed(&entry.record, &text);
             outputs.push(Addition { object: entry.record.spec, text });
         }
     }

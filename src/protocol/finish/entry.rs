@@ -105,7 +105,7 @@ impl Entry {
         let mut edits: Vec<Edit> =
             session.hub.add_status(&self.node, &additions, &session.by, &session.ambient)?.into_iter().collect();
         if let Some(log) = self.log {
-            let text = crate::protocol::logs::framed(&self.record, &session.hub.repo.blob(log).unwrap_or_default());
+            let text = session.hub.repo.blob(log).unwrap_or_default();
             let name = session.hub.layout.logs(&self.node);
             let known = session.hub.repo.ref_value(&name);
             let additions = [Addition { object: spec, text }];

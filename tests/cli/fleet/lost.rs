@@ -165,6 +165,31 @@ fn reap_takes_back_what_it_is_told_to() {
 }
 
 #[test]
+fn reap_gives_up_on_all_that_runs_for_too_long_in_one_push() {
+    let fleet = Fleet::new(&["boss", "n1"], PATIENT);
+    let (boss, all) = (fleet.clone("boss"), ids(&["a", "b", "c"]));
+    fleet.enqueue(&[("a", &gated("a", "go")), ("b", &gated("b", "go")), ("c", &gated("c", "go"))]);
+    let mut node = fleet.clone("n1").spawn(&["run", "--watch", "--slots", "3"]);
+    eventually(PATIENCE, || all.iter().all(|id| fleet.home(&format!("{id}.began")).exists()));
+    node.kill9();
+    node.wait(PATIENCE);
+    let (out, trace) = boss.traced(&["reap", "--older-than", "1h", "--force", "--json"]);
+    assert_eq!((out.success().json()["reaped"].clone(), trace.count("push")), (serde_json::json!([]), 0));
+    let (out, trace) = boss.traced(&["reap", "--older-than", "0s", "--force", "--json"]);
+    let reaped = out.success().json()["reaped"].clone();
+    assert_eq!((reaped, trace.count("push")), (serde_json::json!(["p/a", "p/b", "p/c"]), 1));
+    for id in &all {
+        assert_eq!(
+            (fleet.phases(id).join(" "), fleet.trailer(id, "Reason")),
+            ("running released".into(), "lost".into())
+        );
+    }
+    fleet.touch("go");
+    fleet.clone("n1").dispatch(&["run"]).success();
+    fleet.collect_and_check(&all);
+}
+
+#[test]
 fn reap_listens_before_it_takes() {
     let fleet = Fleet::new(&["boss", "n1"], HASTY);
     fleet.enqueue(&[("a", &gated("a", "never"))]);
