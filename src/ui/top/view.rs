@@ -245,7 +245,7 @@ fn foot(frame: &mut Frame<'_>, area: Rect, state: &State, paint: Paint) {
             };
             Line::styled(
                 format!(
-                    "{filter}Enter opens  / filters  s {}  r x p c change things  ? keys  q leaves",
+                    "{filter}Enter opens  / filters  s {}  r x p c change  ? keys  q leaves",
                     state.order.name()
                 ),
                 paint.faint(),
