@@ -82,6 +82,7 @@ mod repair;
 mod replace; // a newer spec; dry runs
 mod retry_cancel; // called off, tried again
 mod schedule; // assignments, and that they never win beside a claim
+mod schema; // what `--json` prints is what is published
 mod settings; // layers, and where a value comes from
 mod show; // everything of one task; how tasks are named; titles that would drive a terminal
 mod status; // what needs a person first; colours
