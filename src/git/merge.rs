@@ -4,12 +4,14 @@
 //! into the other, the answer follows from the trees alone and gix writes it; everything else is asked of
 //! `git merge-tree`, whose answer is the right one by definition (FACTS.md, "Merging").
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use gix::ObjectId;
 use gix::bstr::{BString, ByteSlice};
-use gix::diff::tree_with_rewrites::Change;
+use gix::diff::tree::recorder::Change;
+use gix::diff::tree::{Recorder, State};
 use gix::object::tree::EntryMode;
+use gix::objs::TreeRefIter;
 
 use super::error::{Error, Result};
 use super::porcelain;
@@ -32,6 +34,10 @@ pub struct Side {
     deletes: bool,
 }
 
+/// What sides changed, by the base and the tree that they came to.
+#[derive(Default)]
+pub struct Sides(HashMap<(ObjectId, ObjectId), Side>);
+
 impl Repo {
     /// Merges `theirs` into `ours` and writes the tree. The attributes that count are those of `ours`.
     pub fn merge(&self, ours: ObjectId, theirs: ObjectId) -> Result<Merged> {
@@ -41,22 +47,54 @@ impl Repo {
         }
     }
 
+    /// Does the same where the caller knows the one merge base of the two, and remembers what each side changed since: a
+    /// side that grows by merge after merge is not compared as a whole each time.
+    pub fn merge_from(
+        &self,
+        base: ObjectId,
+        ours: ObjectId,
+        theirs: ObjectId,
+        sides: &mut Sides,
+    ) -> Result<Merged> {
+        match self.merge_sides(base, ours, theirs, sides)? {
+            Some(tree) => Ok(Merged { tree, conflicts: Vec::new() }),
+            None => self.merge_by_git(ours, theirs),
+        }
+    }
+
+    /// Lists the best common ancestors of two commits; none where they cannot be told.
+    pub fn merge_bases(&self, one: ObjectId, other: ObjectId) -> Vec<ObjectId> {
+        let bases = self.gix.merge_bases_many(one, &[other]);
+        bases.map(|bases| bases.into_iter().map(gix::Id::detach).collect()).unwrap_or_default()
+    }
+
     /// Merges sides that have nothing to do with each other; `None` where that is not certain.
     fn merge_apart(&self, ours: ObjectId, theirs: ObjectId) -> Result<Option<ObjectId>> {
+        match self.merge_bases(ours, theirs).as_slice() {
+            [base] => self.merge_sides(*base, ours, theirs, &mut Sides::default()),
+            // Several bases have to be merged into a virtual one first: git's business.
+            _ => Ok(None),
+        }
+    }
+
+    fn merge_sides(
+        &self,
+        base: ObjectId,
+        ours: ObjectId,
+        theirs: ObjectId,
+        sides: &mut Sides,
+    ) -> Result<Option<ObjectId>> {
         let failed = |error: gix::Error| Error::storage("cannot merge", &error);
-        let Ok(bases) = self.gix.merge_bases_many(ours, &[theirs]) else {
-            return Ok(None);
+        let tree = self.gix.find_object(ours).and_then(gix::Object::peel_to_tree).map_err(failed)?;
+        let our_side = match sides.0.remove(&(base, tree.id)) {
+            Some(side) => side,
+            None => self.side(base, ours)?,
         };
-        // Several bases have to be merged into a virtual one first: git's business.
-        let [base] = bases.as_slice() else {
-            return Ok(None);
-        };
-        let base = base.detach();
-        let (our_side, their_side) = (self.side(base, ours)?, self.side(base, theirs)?);
+        let their_side = self.side(base, theirs)?;
         if !our_side.is_apart_from(&their_side) {
+            sides.0.insert((base, tree.id), our_side);
             return Ok(None);
         }
-        let tree = self.gix.find_object(ours).and_then(gix::Object::peel_to_tree).map_err(failed)?;
         let mut editor = self.gix.edit_tree(tree.id).map_err(failed)?;
         for (path, entry) in &their_side.changes {
             match entry {
@@ -64,38 +102,41 @@ impl Repo {
                 None => editor.remove(path.as_bstr()).map_err(failed)?,
             };
         }
-        Ok(Some(editor.write().map_err(failed)?.detach()))
+        let merged = editor.write().map_err(failed)?.detach();
+        sides.0.insert((base, merged), our_side.with(their_side));
+        Ok(Some(merged))
     }
 
     /// Reads what was changed from one commit or tree to another.
     pub fn side(&self, base: ObjectId, tip: ObjectId) -> Result<Side> {
         let failed = |error: gix::Error| Error::storage("cannot compare trees", &error);
         let tree = |id| self.gix.find_object(id).and_then(gix::Object::peel_to_tree).map_err(failed);
-        let options = gix::diff::Options::default();
-        let changes = self.gix.diff_tree_to_tree(&tree(base)?, &tree(tip)?, options).map_err(failed)?;
+        let (base, tip) = (tree(base)?, tree(tip)?);
+        let kind = self.gix.object_hash();
+        let (base, tip) = (TreeRefIter::from_bytes(&base.data, kind), TreeRefIter::from_bytes(&tip.data, kind));
+        // Below `Repository::diff_tree_to_tree`, which reads index and attributes for renames that are not asked for.
+        let mut changes = Recorder::default();
+        gix::diff::tree(base, tip, State::default(), &self.gix.objects, &mut changes).map_err(|error| {
+            Error::Storage { what: "cannot compare trees".to_owned(), detail: error.to_string() }
+        })?;
         let mut side = Side { changes: BTreeMap::new(), adds: false, deletes: false };
-        for change in changes {
-            if change.entry_mode().is_tree() {
-                continue;
-            }
+        for change in changes.records {
             match change {
-                Change::Addition { location, entry_mode, id, .. } => {
+                Change::Addition { entry_mode, .. }
+                | Change::Deletion { entry_mode, .. }
+                | Change::Modification { entry_mode, .. }
+                    if entry_mode.is_tree() => {}
+                Change::Addition { path, entry_mode, oid, .. } => {
                     side.adds = true;
-                    side.changes.insert(location, Some((entry_mode, id)));
+                    side.changes.insert(path, Some((entry_mode, oid)));
                 }
-                Change::Deletion { location, .. } => {
+                Change::Deletion { path, .. } => {
                     side.deletes = true;
                     // A file that becomes a folder, or the reverse, is listed twice under one path.
-                    side.changes.entry(location).or_insert(None);
+                    side.changes.entry(path).or_insert(None);
                 }
-                Change::Modification { location, entry_mode, id, .. } => {
-                    side.changes.insert(location, Some((entry_mode, id)));
-                }
-                Change::Rewrite { .. } => {
-                    return Err(Error::Storage {
-                        what: "cannot compare trees".to_owned(),
-                        detail: "renames were tracked although switched off".to_owned(),
-                    });
+                Change::Modification { path, entry_mode, oid, .. } => {
+                    side.changes.insert(path, Some((entry_mode, oid)));
                 }
             }
         }
@@ -134,6 +175,7 @@ impl Repo {
     }
 
     fn merge_by_git(&self, ours: ObjectId, theirs: ObjectId) -> Result<Merged> {
+        self.keep()?;
         let (ours, theirs) = (ours.to_string(), theirs.to_string());
         // Without it the attributes of whatever happens to be checked out would decide (git 2.41 and newer listen).
         let git = self.git().with_env("GIT_ATTR_SOURCE", &ours);
@@ -141,13 +183,30 @@ impl Repo {
         let output = git.run(&args, None)?;
         match (output.code, porcelain::merge_tree(&output.stdout)) {
             (Some(0), Some(merge)) => Ok(Merged { tree: merge.tree, conflicts: Vec::new() }),
-            (Some(1), Some(merge)) => Ok(Merged { tree: merge.tree, conflicts: merge.conflicts }),
+            (Some(1), Some(merge)) => {
+                // A file that stands where the other side has a folder is set aside under its side's name.
+                let sides = [format!("~{ours}"), format!("~{theirs}")];
+                let plain = |path: String| {
+                    let end = sides.iter().find_map(|side| path.find(side.as_str()));
+                    end.map(|end| path[..end].to_owned()).unwrap_or(path)
+                };
+                let conflicts = merge.conflicts.into_iter().map(|(path, kind)| (plain(path), kind)).collect();
+                Ok(Merged { tree: merge.tree, conflicts })
+            }
             (code, _) => Err(Error::Failed { command: args.join(" "), code, stderr: output.stderr }),
         }
     }
 }
 
 impl Side {
+    /// Both, where they have nothing to do with each other.
+    fn with(mut self, other: Self) -> Self {
+        self.changes.extend(other.changes);
+        self.adds |= other.adds;
+        self.deletes |= other.deletes;
+        self
+    }
+
     /// Says whether no change of one side can have to do with one of the other; both from the same base.
     ///
     /// The paths must differ, and none may be a folder of another. A rename matters only where its source or its
@@ -172,100 +231,4 @@ impl Side {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::git::Git;
-    use crate::git::objects::NewCommit;
-    use crate::git::repo::Identity;
-
-    /// Folders that are renamed whole, files that share a prefix with a folder, contents alike enough to be renames.
-    const PATHS: &[&str] = &["a/one", "a/two", "a/deep/x", "b/one", "b/two", "c", "a.txt", "d/new", "e/new"];
-
-    type Files = BTreeMap<&'static str, String>;
-
-    /// What one side does.
-    #[derive(Debug, Clone)]
-    enum Edit {
-        Write(usize, u8),
-        Delete(usize),
-        Move(usize, usize),
-    }
-
-    fn edits() -> impl Strategy<Value = Vec<Edit>> {
-        let path = 0..PATHS.len();
-        let one = prop_oneof![
-            (path.clone(), 0u8..4).prop_map(|(at, text)| Edit::Write(at, text)),
-            path.clone().prop_map(Edit::Delete),
-            (path.clone(), path).prop_map(|(from, to)| Edit::Move(from, to)),
-        ];
-        proptest::collection::vec(one, 0..4)
-    }
-
-    fn text(path: usize, variant: u8) -> String {
-        (0..20)
-            .map(|line| {
-                format!("line {line} of {}\n", if line == 3 { u8::try_from(path).unwrap() + variant } else { 0 })
-            })
-            .collect()
-    }
-
-    fn apply(files: &Files, edits: &[Edit]) -> Files {
-        let mut files = files.clone();
-        for edit in edits {
-            match *edit {
-                Edit::Write(at, variant) => {
-                    files.insert(PATHS[at], text(at, variant));
-                }
-                Edit::Delete(at) => {
-                    files.remove(PATHS[at]);
-                }
-                Edit::Move(from, to) => {
-                    if let Some(text) = files.remove(PATHS[from]) {
-                        files.insert(PATHS[to], text);
-                    }
-                }
-            }
-        }
-        files
-    }
-
-    fn commit(repo: &Repo, files: &Files, parents: &[ObjectId]) -> ObjectId {
-        let mut editor = repo.gix.edit_tree(ObjectId::empty_tree(repo.gix.object_hash())).unwrap();
-        for (path, text) in files {
-            let blob = repo.write_blob(text.as_bytes()).unwrap();
-            editor.upsert(*path, gix::object::tree::EntryKind::Blob, blob).unwrap();
-        }
-        let by = Identity { name: "t".into(), email: "t@example.invalid".into() };
-        let tree = editor.write().unwrap().detach();
-        let new = NewCommit { tree, parents, message: "m\n", by: &by, at: jiff::Timestamp::UNIX_EPOCH };
-        repo.write_commit(&new).unwrap()
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
-
-        #[test]
-        fn a_merge_without_git_is_what_git_would_have_said(start in 0u16..512, ours in edits(), theirs in edits()) {
-            let folder = tempfile::tempdir().unwrap();
-            Git::outside(folder.path()).check(&["init", "--quiet", "--bare", "."]).unwrap();
-            let repo = Repo::open(folder.path()).unwrap();
-            let files: Files = PATHS.iter().enumerate()
-                .filter(|(at, _)| start & (1 << at) != 0)
-                .map(|(at, path)| (*path, text(at, 0)))
-                .collect();
-            let base = commit(&repo, &files, &[]);
-            let one = commit(&repo, &apply(&files, &ours), &[base]);
-            let two = commit(&repo, &apply(&files, &theirs), &[base]);
-            let conflicts = repo.merge_by_git(one, two).unwrap().conflicts;
-            prop_assert_eq!(repo.conflicts_of(&[(one, two), (two, two)], one).unwrap(), vec![conflicts, vec![]]);
-            if let Some(tree) = repo.merge_apart(one, two).unwrap() {
-                let by_git = repo.merge_by_git(one, two).unwrap();
-                prop_assert_eq!(by_git, Merged { tree, conflicts: vec![] });
-            }
-        }
-    }
-}
+mod tests;

@@ -10,6 +10,25 @@ use super::refs::RefChange;
 use super::repo::Repo;
 use gix::ObjectId;
 
+/// What runs on the other side of a fetch: a section of the configuration that is named after an address may name another
+/// program, and for a path it would run here.
+const UPLOAD: &str = "--upload-pack=git-upload-pack";
+
+/// The same of a push.
+const RECEIVE: &str = "--receive-pack=git-receive-pack";
+
+/// The kinds of addresses that are spoken, beside paths and `host:path`.
+const SPOKEN: [&str; 3] = ["https", "ssh", "file"];
+
+/// Says whether an address is one that is spoken: it runs nothing, and says who answers.
+pub fn is_spoken(url: &str) -> bool {
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+    // `ext::…`; an address of IPv6 has its colons elsewhere.
+    let is_word = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    let names_helper = url.split_once("::").is_some_and(|(helper, _)| is_word(helper));
+    !url.starts_with('-') && !names_helper && scheme.is_none_or(|scheme| SPOKEN.contains(&scheme))
+}
+
 /// A remote to speak to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remote {
@@ -42,13 +61,40 @@ impl Repo {
     /// Pushes the changes, each under a lease on its old value, and returns git's line for each ref that it names.
     /// Neither the exit status nor a message says what was done: only these lines do, and reading again.
     pub fn push(&self, remote: &Remote, changes: &[RefChange], atomic: bool, deadline: Duration) -> Result<Pushed> {
-        let mut args: Vec<String> =
-            ["push", "--porcelain", "--no-verify", "--no-follow-tags", "--no-signed", "--recurse-submodules=no"]
-                .map(str::to_owned)
-                .to_vec();
-        if atomic {
-            args.push("--atomic".to_owned());
-        }
+        self.push_with(remote, changes, if atomic { &["--atomic"] } else { &[] }, deadline)
+    }
+
+    /// Says whether a remote that answers takes no atomic pushes: one that would change nothing is heard out, and the same as
+    /// an atomic one is not.
+    pub fn is_without_atomic(&self, remote: &Remote, change: &RefChange, deadline: Duration) -> Result<bool> {
+        let changes = std::slice::from_ref(change);
+        let is_heard = |options| match self.push_with(remote, changes, options, deadline) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_unreachable() => Ok(false),
+            Err(error) => Err(error),
+        };
+        Ok(!is_heard(&["--dry-run", "--atomic"])? && is_heard(&["--dry-run"])?)
+    }
+
+    fn push_with(
+        &self,
+        remote: &Remote,
+        changes: &[RefChange],
+        options: &[&str],
+        deadline: Duration,
+    ) -> Result<Pushed> {
+        let mut args: Vec<String> = [
+            "push",
+            "--porcelain",
+            "--no-verify",
+            "--no-follow-tags",
+            "--no-signed",
+            "--recurse-submodules=no",
+            RECEIVE,
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        args.extend(options.iter().map(|option| (*option).to_owned()));
         let hex = |id: Option<ObjectId>| id.map(|id| id.to_string()).unwrap_or_default();
         for change in changes {
             args.push(format!("--force-with-lease={}:{}", change.name, hex(change.old)));
@@ -89,6 +135,7 @@ impl Repo {
             "--no-recurse-submodules",
             "--no-auto-maintenance",
             "--refmap=",
+            UPLOAD,
             "--",
         ]
         .map(str::to_owned)
@@ -135,7 +182,13 @@ impl Repo {
         patterns: impl Iterator<Item = String>,
         deadline: Duration,
     ) -> Result<Vec<(String, ObjectId)>> {
-        let mut args = vec!["ls-remote".to_owned(), "--quiet".to_owned(), "--".to_owned(), remote.url.clone()];
+        let mut args = vec![
+            "ls-remote".to_owned(),
+            "--quiet".to_owned(),
+            UPLOAD.to_owned(),
+            "--".to_owned(),
+            remote.url.clone(),
+        ];
         args.extend(patterns);
         let output = self.git().with_deadline(deadline).run(&args, None)?;
         if !output.is_success() {
@@ -146,7 +199,7 @@ impl Repo {
 
     /// Returns the branch that the remote's HEAD points to, if it says.
     pub fn remote_head(&self, remote: &Remote, deadline: Duration) -> Result<Option<String>> {
-        let args = ["ls-remote", "--quiet", "--symref", "--", &remote.url, "HEAD"];
+        let args = ["ls-remote", "--quiet", "--symref", UPLOAD, "--", &remote.url, "HEAD"];
         let output = self.git().with_deadline(deadline).run(&args, None)?;
         if !output.is_success() {
             return Err(Error::Unreachable { remote: remote.name.clone(), detail: output.stderr });
@@ -154,5 +207,38 @@ impl Repo {
         let text = output.text();
         let head = text.lines().find_map(|line| line.strip_prefix("ref: refs/heads/")?.strip_suffix("\tHEAD"));
         Ok(head.map(str::to_owned))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_runs_nothing_is_spoken() {
+        for url in [
+            "/srv/x.git",
+            "../x",
+            "git@host:x.git",
+            "ssh://git@host/x",
+            "https://[::1]:8443/x",
+            "file:///x",
+            "C:\\x",
+        ] {
+            assert!(is_spoken(url), "{url}");
+        }
+        for url in [
+            "ext::sh -c x",
+            "::x",
+            "fd::1",
+            "evil-helper::x",
+            "http://x/y",
+            "git://x/y",
+            "ftp://x",
+            "evil://x",
+            "-oProxyCommand=x",
+        ] {
+            assert!(!is_spoken(url), "{url}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Owns the care for the user's working tree: it is changed only where nothing of theirs is in the way.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use gix::ObjectId;
@@ -14,11 +15,15 @@ use super::repo::Repo;
 impl Repo {
     /// Finds the checkout that has the branch (a full name) checked out, if one has.
     pub fn checkout_of(&self, branch: &str) -> Result<Option<PathBuf>> {
+        Ok(self.checkouts()?.remove(branch))
+    }
+
+    /// Lists the checkouts that are there, by the full name of the branch that each has checked out.
+    pub fn checkouts(&self) -> Result<BTreeMap<String, PathBuf>> {
         let output = self.git().check(&["worktree", "list", "--porcelain", "-z"])?;
-        let found = porcelain::worktrees(&output.stdout)
-            .into_iter()
-            .find(|worktree| !worktree.bare && worktree.branch.as_deref() == Some(branch));
-        Ok(found.map(|worktree| PathBuf::from(worktree.path)).filter(|path| path.is_dir()))
+        let is_there = |worktree: &porcelain::Worktree| !worktree.bare && Path::new(&worktree.path).is_dir();
+        let worktrees = porcelain::worktrees(&output.stdout).into_iter().filter(is_there);
+        Ok(worktrees.filter_map(|worktree| Some((worktree.branch?, PathBuf::from(worktree.path)))).collect())
     }
 
     /// Says whether a checkout has no changes, staged or not; untracked files do not count.
@@ -32,17 +37,13 @@ impl Repo {
     /// Says whether moving the checkout from `old` to `new` would leave everything there that is the user's: changed
     /// files, staged changes and untracked files in the way all say no.
     pub fn checkout_can_follow(&self, checkout: &Path, old: ObjectId, new: ObjectId) -> Result<bool> {
-        let git = Checkout::at(self, checkout)?;
-        git.refresh()?;
-        git.read_tree(old, new, true)
+        Checkout::at(self, checkout)?.read_tree(old, new, true)
     }
 
     /// Moves files and index of a checkout from `old` to `new`; its branch must have been moved already. Says whether
     /// it could be done.
     pub fn checkout_follow(&self, checkout: &Path, old: ObjectId, new: ObjectId) -> Result<bool> {
-        let git = Checkout::at(self, checkout)?;
-        git.refresh()?;
-        git.read_tree(old, new, false)
+        Checkout::at(self, checkout)?.read_tree(old, new, false)
     }
 }
 
@@ -54,11 +55,6 @@ impl Checkout {
         Ok(Self(repo.git_at(worktree.git_dir(), checkout)))
     }
 
-    /// Without it, files whose times changed would look changed.
-    fn refresh(&self) -> Result<()> {
-        self.0.run(&["update-index", "-q", "--refresh"], None).map(drop)
-    }
-
     fn read_tree(&self, old: ObjectId, new: ObjectId, dry_run: bool) -> Result<bool> {
         let (old, new) = (old.to_string(), new.to_string());
         let mut args = vec!["read-tree", "-m", "-u"];
@@ -66,6 +62,11 @@ impl Checkout {
             args.push("-n");
         }
         args.extend([old.as_str(), new.as_str()]);
+        if self.0.run(&args, None)?.is_success() {
+            return Ok(true);
+        }
+        // It changed nothing. Files whose times alone changed look changed until they are looked at again.
+        self.0.run(&["update-index", "-q", "--refresh"], None)?;
         Ok(self.0.run(&args, None)?.is_success())
     }
 }

@@ -50,21 +50,37 @@ pub struct Hub {
     pub target: String,
     /// Bounds each conversation with the remote.
     pub deadline: Duration,
-    /// What the remote said when it last refused a push.
+    /// What the remote said of itself and of pushes that it refused.
     pub words: Words,
 }
 
 /// What a remote said, shared by the clones of a [`Hub`].
 #[derive(Debug, Clone, Default)]
-pub struct Words(Arc<Mutex<Option<String>>>);
+pub struct Words(Arc<Mutex<Said>>);
+
+#[derive(Debug, Default)]
+struct Said {
+    /// For people, when it last refused.
+    refusal: Option<String>,
+    /// That it takes no atomic pushes.
+    is_without_atomic: bool,
+}
 
 impl Words {
     fn heard(&self, words: String) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).refusal = Some(words);
     }
 
     fn last(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).refusal.clone()
+    }
+
+    fn heard_without_atomic(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_without_atomic = true;
+    }
+
+    fn is_without_atomic(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_without_atomic
     }
 }
 

@@ -151,10 +151,6 @@ fn free_slots(work_dir: &std::path::Path, records: &[SlotRecord], is_free: impl 
 
 /// Deletes chains on sealed tasks that reopen nothing: pushes that landed after the seal.
 fn delete_void(session: &Session, tasks: &[Task]) -> Result<()> {
-    let mut edits = Vec::new();
-    for task in tasks {
-        edits.extend(crate::protocol::seal::leftover_edits(session, task)?);
-    }
-    session.hub.publish(&edits)?;
+    session.hub.publish(&crate::protocol::seal::leftover_edits(session, tasks)?)?;
     Ok(())
 }

@@ -38,11 +38,9 @@ pub fn cancel(session: &Session, names: &[TaskName]) -> Result<Cancelled> {
     let mut done = Cancelled::default();
     let mut open: Vec<TaskName> = Vec::new();
     let snapshot = session.snapshot()?;
-    let mut leftovers = Vec::new();
+    // A cancelling that was interrupted behind its seal.
+    let leftovers = leftover_edits(session, names.iter().filter_map(|name| snapshot.get(name)))?;
     for name in names {
-        // A cancelling that was interrupted behind its seal.
-        leftovers
-            .extend(snapshot.get(name).map(|task| leftover_edits(session, task)).transpose()?.unwrap_or_default());
         match plan(session, &snapshot, name)? {
             Step::Done => done.already.push(name.clone()),
             Step::Seal(_) | Step::Cancel(_) => open.push(name.clone()),

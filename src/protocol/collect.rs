@@ -12,8 +12,10 @@
 mod checkout;
 mod error;
 mod foundation;
+mod growing;
 mod landing;
 mod plan;
+mod publish;
 mod record;
 mod verify;
 pub mod watch;
@@ -29,12 +31,12 @@ use super::session::Session;
 use crate::exec::Cancel;
 use crate::git::{Error as GitError, ObjectId};
 use crate::hub::snapshot::{Snapshot, target_of};
-use crate::hub::{Answer, Edit, Error as HubError, Layout};
+use crate::hub::{Answer, Error as HubError, Layout};
 use crate::task::event::ConflictFile;
 use crate::task::{Reason, State, TaskName};
 
 pub use error::CollectError;
-pub use landing::{Landed, landed, put_back};
+pub use landing::{Landed, landed, put_back, say_merged};
 pub use plan::{BASE_REWRITTEN, Conflict, Merge, Plan, Wait};
 pub use verify::Rejected;
 
@@ -129,7 +131,7 @@ pub fn collect(session: &Session, options: &Options, announce: &dyn Announce) ->
     for name in &collect.resumed {
         let is_told = |collected: &Collected| collected.merged.iter().any(|(done, _)| done == name);
         if !collected.iter().any(is_told) {
-            let text = format!("{name} was merged by a collect that did not end; it is sealed now");
+            let text = format!("{name} was merged by another collect, which had not sealed it; it is sealed now");
             announce.happened(&Happened::Note(text));
         }
     }
@@ -232,7 +234,8 @@ impl Collect<'_> {
         for _ in 0..TRIES {
             let snapshot = session.snapshot()?;
             let start = self.tip_of(target)?;
-            let planner = Planner { session, snapshot: &snapshot, options: self.options, target, start };
+            let quick = session.in_memory();
+            let planner = Planner { session: &quick, snapshot: &snapshot, options: self.options, target, start };
             if self.options.dry_run {
                 let plan = planner.plan(&BTreeSet::new(), &mut memo)?;
                 return Ok(outcome(&plan, &[], target, start));
@@ -243,7 +246,7 @@ impl Collect<'_> {
             }
             let agreed = verify::agree(&planner, &mut verifier, &mut memo)?;
             let checkout = checkout::prepare(session, target, start, agreed.plan.tip)?;
-            if !publish(session, &agreed.plan, target, start)? {
+            if !publish::publish(session, &agreed.plan, target, start)? {
                 self.start_again(checkout.as_ref())?;
                 continue;
             }
@@ -265,19 +268,7 @@ impl Collect<'_> {
                 merge_commit: merge.commit,
             });
         }
-        for (conflict, told) in plan.conflicts.iter().zip(&mut collected.conflicts) {
-            told.repair = match snapshot.get(&conflict.task).filter(|_| !self.options.no_repair) {
-                Some(task) => repair::propose::propose(session, task, &conflict.claim, &conflict.files, target)?,
-                None => None,
-            };
-            record::conflict(session, conflict, target, told.repair.as_ref(), announce)?;
-        }
-        for rejected in &agreed.rejected {
-            record::rejected(session, rejected, announce)?;
-        }
-        for (claim, why) in &plan.stale {
-            record::stale(session, claim, why, announce)?;
-        }
+        self.record(snapshot, agreed, target, collected)?;
         let ended: Vec<Ended> = plan
             .merges
             .iter()
@@ -293,6 +284,46 @@ impl Collect<'_> {
         let report = || super::report::note(session, collected).unwrap_or_default();
         for (branch, why) in seal::seal_with(session, &ended, &report)? {
             announce.happened(&Happened::Note(format!("the branch {branch} {why}; it stays")));
+        }
+        Ok(())
+    }
+
+    /// Records what was left out. Of what moved meanwhile nothing is told: whoever moved it knows better.
+    fn record(&self, snapshot: &Snapshot, agreed: &Agreed, target: &str, collected: &mut Collected) -> Result<()> {
+        let (session, announce, plan) = (self.session, self.announce, &agreed.plan);
+        let has_moved = |answer: Answer| matches!(answer, Answer::No { .. });
+        let (mut lost, mut is_proposed) = (BTreeSet::new(), false);
+        for (conflict, told) in plan.conflicts.iter().zip(&mut collected.conflicts) {
+            told.repair = match snapshot.get(&conflict.task).filter(|_| !self.options.no_repair) {
+                Some(task) => repair::propose::propose(session, task, &conflict.claim, &conflict.files, target)?,
+                None => None,
+            };
+            if has_moved(record::conflict(session, conflict, target, told.repair.as_ref(), announce)?) {
+                lost.insert(&conflict.task);
+                is_proposed |= told.repair.is_some();
+            }
+        }
+        for rejected in &agreed.rejected {
+            if has_moved(record::rejected(session, rejected, announce)?) {
+                lost.insert(&rejected.claim.record.task);
+            }
+        }
+        for (claim, why) in &plan.unfit {
+            if has_moved(record::unfit(session, claim, why, announce)?) {
+                lost.insert(&claim.record.task);
+            }
+        }
+        for (claim, why) in &plan.stale {
+            if has_moved(record::stale(session, claim, why, announce)?) {
+                lost.insert(&claim.record.task);
+            }
+        }
+        collected.conflicts.retain(|told| !lost.contains(&told.task));
+        collected.rejected.retain(|(task, _)| !lost.contains(task));
+        if is_proposed {
+            // What the repair was to mend has gone on without it.
+            session.sync()?;
+            repair::sweep(session)?;
         }
         Ok(())
     }
@@ -317,6 +348,7 @@ fn is_of_one_target(error: &Error) -> bool {
 
 fn outcome(plan: &Plan, rejected: &[Rejected], target: &str, old: ObjectId) -> Collected {
     let broken = rejected.iter().map(|rejected| (rejected.claim.record.task.clone(), Reason::Verify));
+    let unfit = plan.unfit.iter().map(|(claim, _)| (claim.record.task.clone(), Reason::Verify));
     let stale = plan.stale.iter().map(|(claim, _)| (claim.record.task.clone(), Reason::Stale));
     Collected {
         target: target.to_owned(),
@@ -324,7 +356,7 @@ fn outcome(plan: &Plan, rejected: &[Rejected], target: &str, old: ObjectId) -> C
         new: Some(plan.tip),
         merged: plan.merges.iter().map(|merge| (merge.task.clone(), merge.commit)).collect(),
         conflicts: plan.conflicts.iter().map(conflicting).collect(),
-        rejected: broken.chain(stale).collect(),
+        rejected: broken.chain(unfit).chain(stale).collect(),
         waiting: plan.waiting.iter().map(|wait| (wait.task.clone(), wait.what.clone())).collect(),
         checkout_notes: Vec::new(),
     }
@@ -332,30 +364,4 @@ fn outcome(plan: &Plan, rejected: &[Rejected], target: &str, old: ObjectId) -> C
 
 fn conflicting(conflict: &Conflict) -> Conflicting {
     Conflicting { task: conflict.task.clone(), files: conflict.files.clone(), repair: None }
-}
-
-/// Pushes the target, leased on the tip that we started from, and the merged claims, all or nothing.
-fn publish(session: &Session, plan: &Plan, target: &str, old: ObjectId) -> Result<bool> {
-    if plan.merges.is_empty() {
-        return Ok(true);
-    }
-    let mut edits = Vec::new();
-    if plan.tip != old {
-        edits.push(Edit::new(Layout::branch_ref(target), Some(old), Some(plan.tip)));
-    }
-    edits.extend(plan.merges.iter().map(|merge| {
-        Edit::new(session.hub.layout.claim(&merge.task), Some(merge.completed.id), Some(merge.merged.id))
-    }));
-    let answers = session.hub.publish_atomically(&edits)?;
-    if super::claim::all_yes(&answers) {
-        return Ok(true);
-    }
-    if answers.iter().all(|answer| *answer == Answer::Unknown) {
-        // The hub answers and nothing moved. A race moves something; a refusal does not.
-        return Err(match plan.tip == old {
-            true => session.hub.refused(session.hub.layout.claims()).into(),
-            false => CollectError::refused(target, &session.hub).into(),
-        });
-    }
-    Ok(false)
 }

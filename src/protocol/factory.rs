@@ -138,7 +138,7 @@ impl Standing {
     /// Says in words what the next generation waits for.
     pub fn waits_for(&self, settings: &FactorySettings, now: Timestamp) -> String {
         match self.due(settings, now) {
-            Due::Now => format!("generation {} is due", self.generation + 1),
+            Due::Now => "`git dispatch factory`".to_owned(),
             Due::In(rest) => format!("the cooldown, for {} s", rest.as_secs().max(1)),
             Due::NotYet => {
                 let missing = (self.tasks as f64 * settings.when_completed - 1e-9).ceil() as usize - self.ended;
@@ -294,7 +294,7 @@ mod tests {
         assert_eq!(said(standing(1, 4, 10, 3), settings(0.7, 0, 0)), "3 more tasks of 6 to end");
         assert_eq!(said(standing(1, 2, 3, 1), settings(1.0, 0, 0)), "1 more task of 1 to end");
         assert_eq!(said(standing(1, 3, 3, 0), settings(1.0, 0, 0)), "the cooldown, for 40 s");
-        assert_eq!(said(standing(0, 0, 0, 0), settings(1.0, 0, 0)), "generation 1 is due");
+        assert_eq!(said(standing(0, 0, 0, 0), settings(1.0, 0, 0)), "`git dispatch factory`");
         assert_eq!(said(standing(2, 3, 3, 0), settings(1.0, 0, 2)), "nothing: 2 generations were wanted");
     }
 }

@@ -120,6 +120,8 @@ pub struct Look {
     pub waited: Duration,
     /// When the next of the others will be; none where all are ready.
     pub next: Option<Duration>,
+    /// Whether one of the others has something in it: what is ready may wait for that.
+    pub is_growing: bool,
 }
 
 impl Look {
@@ -163,16 +165,20 @@ impl<'a> Standing<'a> {
 
     fn judge(&self, now: Instant) -> Look {
         let settle = *self.session.config.inbox.settle;
-        let mut look = Look { ready: Vec::new(), waited: Duration::ZERO, next: None };
+        let mut look = Look { ready: Vec::new(), waited: Duration::ZERO, next: None, is_growing: false };
         for (file, since) in self.since.values() {
-            let needed = if file.seen.bytes == 0 { settle * PATIENCE_WITH_EMPTY } else { settle };
+            let is_empty = file.seen.is_file && file.seen.bytes == 0;
+            let needed = if is_empty { settle * PATIENCE_WITH_EMPTY } else { settle };
             let stood = now.duration_since(*since);
             match needed.checked_sub(stood).filter(|rest| !rest.is_zero()) {
                 None => {
                     look.waited = look.waited.max(stood.saturating_sub(needed));
                     look.ready.push(file.clone());
                 }
-                Some(rest) => look.next = Some(look.next.map_or(rest, |next| next.min(rest))),
+                Some(rest) => {
+                    look.next = Some(look.next.map_or(rest, |next| next.min(rest)));
+                    look.is_growing |= !is_empty;
+                }
             }
         }
         look.ready.sort_by(|one, other| one.path.cmp(&other.path));

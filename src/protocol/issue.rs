@@ -1,7 +1,8 @@
 //! Issue: what a forge tells of an issue becomes a task, replaces its pending spec, or calls it off.
 //!
-//! Owns who is believed (`[trust]`, DESIGN.md 7) and what each event does to a task in each state. An event that is
-//! delivered twice, late or in another order does no harm: what counts is what it says of the issue, and what the queue says.
+//! Owns who is believed (`[trust]`, DESIGN.md 7) and what each event does to a task in each state. What counts is what the
+//! event says of the issue, and what the queue says of the task: one that is delivered twice does nothing, and of two texts the
+//! one given last is in force.
 
 use super::bundle::{Refused, refuse_away};
 use super::cancel::cancel;

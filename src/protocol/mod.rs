@@ -28,6 +28,7 @@ pub mod issue;
 pub mod logs;
 pub mod nodes;
 pub mod notify;
+pub mod overview;
 pub mod pause;
 pub mod pick;
 pub mod refusal;
@@ -41,6 +42,7 @@ pub mod seal;
 pub mod session;
 pub mod setup;
 pub mod takeover;
+pub mod trust;
 pub mod vet;
 pub mod why;
 

@@ -3,11 +3,13 @@
 //! Owns the order: the claim first (done by whoever ends the task), then the seal, then the claim ref is deleted,
 //! leased. Whoever meets a half-done sealing finishes it here.
 
+use std::collections::BTreeSet;
+
 use super::error::Result;
 use super::session::Session;
 use crate::git::ObjectId;
 use crate::hub::notes::Addition;
-use crate::hub::snapshot::{Claim, Snapshot, Standing, root_of, work_record};
+use crate::hub::snapshot::{Claim, Snapshot, Standing, Task, root_of, work_record};
 use crate::hub::{Answer, Edit, Error as HubError, Layout};
 use crate::task::event::Event;
 use crate::task::{Phase, TaskName};
@@ -83,13 +85,15 @@ fn write_seals(session: &Session, seen: &Snapshot, open: &[&Ended]) -> Result<bo
     for ended in open {
         additions.push(Addition::line(ended.claim.record.spec, &seal_line(session, ended)));
     }
-    let hub = &session.hub;
+    let quick = session.in_memory();
+    let hub = &quick.hub;
     let name = hub.layout.sealed();
     let Some(seals) = hub.add_to_notes(&name, seen.sealed_tip, &additions, &session.by, &session.ambient)? else {
         return Ok(true);
     };
     let mut edits = vec![seals];
     edits.extend(hub.add_status(&session.node, &additions, &session.by, &session.ambient)?);
+    hub.repo.keep()?;
     let answers = hub.publish(&edits)?;
     Ok(answers[0].is_yes())
 }
@@ -114,28 +118,34 @@ fn seal_line(session: &Session, ended: &Ended) -> Event {
     seal
 }
 
-/// Prepares the deletion of a chain that still stands on a sealed task: a sealing that died before it, with the branch
-/// that goes with it, or a push that landed late.
-pub fn leftover_edits(session: &Session, task: &crate::hub::snapshot::Task) -> Result<Vec<Edit>> {
+/// Prepares the deletion of chains that still stand on sealed tasks: a sealing that died before it, with the branch that
+/// goes with it, or a push that landed late.
+pub fn leftover_edits<'a>(session: &Session, tasks: impl IntoIterator<Item = &'a Task>) -> Result<Vec<Edit>> {
+    let is_left = |task: &&Task| matches!(task.standing, Standing::Sealed { leftover: Some(_), .. });
+    let mut left = tasks.into_iter().filter(is_left).peekable();
+    // Looking at the checkouts costs a process, and mostly nothing is left.
+    let in_use = if left.peek().is_some() { in_use(session)? } else { BTreeSet::new() };
+    Ok(left.flat_map(|task| leftover_of(session, task, &in_use)).collect())
+}
+
+fn leftover_of(session: &Session, task: &Task, in_use: &BTreeSet<String>) -> Vec<Edit> {
     let Standing::Sealed { seal, leftover: Some(claim) } = &task.standing else {
-        return Ok(Vec::new());
+        return Vec::new();
     };
     if claim.record.phase == Phase::Merged && seal.claim == Some(claim.id.to_string()) {
-        return deletions(
-            session,
-            &Ended {
-                task: task.name().clone(),
-                claim: claim.clone(),
-                target: None,
-                merge_commit: None,
-                delete_branch: session.config.collect.delete_branches,
-            },
-        );
+        let ended = Ended {
+            task: task.name().clone(),
+            claim: claim.clone(),
+            target: None,
+            merge_commit: None,
+            delete_branch: session.config.collect.delete_branches,
+        };
+        return deletions(session, &ended, in_use);
     }
     if claim.record.phase == Phase::Cancelled && seal.claim == Some(claim.id.to_string()) {
-        return deletions(session, &super::cancel::ended(session, claim));
+        return deletions(session, &super::cancel::ended(session, claim), in_use);
     }
-    Ok(vec![Edit::new(session.hub.layout.claim(task.name()), Some(claim.id), None)])
+    vec![Edit::new(session.hub.layout.claim(task.name()), Some(claim.id), None)]
 }
 
 /// Deletes claim refs and task branches, each leased on what was sealed. A branch that moved since stays.
@@ -145,17 +155,20 @@ fn delete_refs(
     projection: &dyn Fn() -> Option<Edit>,
 ) -> Result<Vec<(String, &'static str)>> {
     let (mut edits, mut stay) = (Vec::new(), Vec::new());
+    let in_use = in_use(session)?;
     for ended in ended {
-        edits.extend(deletions(session, ended)?);
+        edits.extend(deletions(session, ended, &in_use));
         if let Some(branch) = ended.claim.record.branch.as_ref().filter(|_| ended.delete_branch)
-            && is_in_use(session, branch)?
+            && in_use.contains(&Layout::branch_ref(branch))
         {
             stay.push((branch.clone(), "is checked out"));
         }
     }
+    // All branches, then all claims: what a push costs grows with the refs that are still there.
+    edits.sort_by_key(|edit| session.hub.layout.is_ours(&edit.name));
     let deletions = edits.len();
     edits.extend(projection());
-    let mut answers = session.hub.publish(&edits)?;
+    let mut answers = session.hub.publish_many(&edits)?;
     match answers.get(deletions) {
         // A server may refuse a whole push for one ref in it.
         Some(Answer::Unknown) if answers[..deletions].contains(&Answer::Unknown) => {
@@ -177,24 +190,27 @@ fn delete_refs(
     Ok(stay)
 }
 
-/// Says whether a task branch of the embedded hub is checked out somewhere: then it is its user's.
-pub(super) fn is_in_use(session: &Session, branch: &str) -> Result<bool> {
-    Ok(session.hub.is_embedded() && session.hub.repo.checkout_of(&Layout::branch_ref(branch))?.is_some())
+/// The branches of the embedded hub that are checked out somewhere, by their full names: each is its user's.
+pub(super) fn in_use(session: &Session) -> Result<BTreeSet<String>> {
+    match session.hub.is_embedded() {
+        true => Ok(session.hub.repo.checkouts()?.into_keys().collect()),
+        false => Ok(BTreeSet::new()),
+    }
 }
 
 /// The branch goes first: as long as the claim is there, the next one to meet it tries again.
-fn deletions(session: &Session, ended: &Ended) -> Result<Vec<Edit>> {
+fn deletions(session: &Session, ended: &Ended, in_use: &BTreeSet<String>) -> Vec<Edit> {
     let mut edits = Vec::new();
     if let (true, Some(branch), Some(result)) =
         (ended.delete_branch, &ended.claim.record.branch, ended.claim.result)
     {
         let name = Layout::branch_ref(branch);
-        if !is_in_use(session, branch)? && branch.starts_with(session.config.branch_prefix.as_str()) {
+        if !in_use.contains(&name) && branch.starts_with(session.config.branch_prefix.as_str()) {
             edits.push(Edit::new(name, Some(result), None));
         }
     }
     edits.push(Edit::new(session.hub.layout.claim(&ended.task), Some(ended.claim.id), None));
-    Ok(edits)
+    edits
 }
 
 /// Finishes sealings that somebody began and did not end: merged claims whose result is in the target, and cancelled
@@ -202,7 +218,7 @@ fn deletions(session: &Session, ended: &Ended) -> Result<Vec<Edit>> {
 pub fn finish_half_done(session: &Session, snapshot: &Snapshot) -> Result<Vec<TaskName>> {
     let mut ended = Vec::new();
     let mut done = Vec::new();
-    let (mut leftovers, mut kept) = (Vec::new(), Vec::new());
+    let (mut kept, mut back, mut mended) = (Vec::new(), Vec::new(), Vec::new());
     for task in &snapshot.tasks {
         match &task.standing {
             Standing::Claimed(claim) if claim.record.phase == Phase::Cancelled => {
@@ -222,14 +238,22 @@ pub fn finish_half_done(session: &Session, snapshot: &Snapshot) -> Result<Vec<Ta
                             delete_branch: session.config.collect.delete_branches,
                         });
                     }
-                    None => super::collect::put_back(session, claim)?,
+                    None => back.push(claim),
                 }
             }
-            Standing::Sealed { .. } => leftovers.extend(leftover_edits(session, task)?),
+            // Its repair landed, and whoever landed it was cut off before it said so; or a person merged it.
+            Standing::Claimed(claim) if claim.record.phase == Phase::Conflict => {
+                mended.extend(super::collect::landed(session, task, claim).map(|landed| (claim, landed)));
+            }
             _ => {}
         }
     }
-    session.hub.publish(&leftovers)?;
+    super::collect::put_back(session, &back)?;
+    for merged in super::collect::say_merged(session, &mended)? {
+        done.push(merged.task.clone());
+        ended.push(merged);
+    }
+    session.hub.publish_many(&leftover_edits(session, &snapshot.tasks)?)?;
     session.hub.publish(&kept)?;
     seal(session, &ended)?;
     Ok(done)

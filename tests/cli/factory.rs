@@ -99,6 +99,11 @@ fn too_few_that_are_pending_bring_the_next_generation_forward() {
     assert_eq!(once(&boss)["generation"], 1);
     assert_eq!(once(&boss)["generation"], 2, "three are fewer than four");
     assert_eq!(waits_for(&once(&boss)), "generation 2; waits for 3 more tasks of 3 to end");
+    // A newer spec of a task stays in its generation.
+    boss.spec("../newer/g2-1.md", "project: p\nrun: echo newer > newer.txt", "# Newer");
+    boss.dispatch(&["enqueue", "--replace", "../newer"]).success();
+    let replaced = &tasks(&boss)["g2-1"];
+    assert_eq!((&replaced["title"], &replaced["generation"]), (&json!("Newer"), &json!(2)));
 }
 
 #[test]

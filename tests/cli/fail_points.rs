@@ -226,6 +226,46 @@ fn collect() {
     kill_everywhere(&Scene { clone: "boss", args: &["collect"], before: done, after });
 }
 
+/// Three finished, of which one breaks the verification, and one that was built on it.
+fn one_broken(fleet: &Fleet) {
+    let boss = fleet.clone("boss");
+    crate::rig::write_specs(&boss, &[("a", &quick("a")), ("b", "echo x > bad; echo b > b.txt")]);
+    boss.spec("tasks/c.md", "depends_on: b\nrun: cat b.txt > c.txt", "# Do c");
+    boss.dispatch(&["enqueue", "tasks"]).success();
+    fleet.clone("n1").dispatch(&["run", "--slots", "2"]).success();
+}
+
+/// Whenever it was killed: the good one has landed once, the bad one has failed, and what was built on it is to run again.
+fn one_rejected(fleet: &Fleet) {
+    let tasks = fleet.list();
+    let states: Vec<_> = tasks.values().map(|task| task["state"].as_str().unwrap_or_default()).collect();
+    assert_eq!(states, ["merged", "failed", "pending"], "{tasks:?}");
+    let hub = fleet.sandbox.hub();
+    assert_eq!(hub.git(&["log", "--merges", "--format=%s", "main"]), "Merge p/a: Do a");
+    let kept = hub.git(&["for-each-ref", "--format=%(refname)", "refs/dispatch/attempts"]);
+    assert_eq!(kept, "refs/dispatch/attempts/p/c/1-n1");
+    assert_eq!(hub.git(&["show", "refs/dispatch/claims/p/b:log"]), "it is bad");
+    fleet.sound();
+}
+
+#[test]
+fn collect_that_verifies() {
+    let args = &["collect", "--verify", "test ! -e bad || { echo it is bad; exit 1; }"];
+    kill_everywhere(&Scene { clone: "boss", args, before: one_broken, after: one_rejected });
+}
+
+/// The same on a hub that takes one ref after the other.
+fn done_without_atomic(fleet: &Fleet) {
+    fleet.sandbox.hub().git(&["config", "receive.advertiseAtomic", "false"]);
+    done(fleet);
+}
+
+#[test]
+fn collect_without_atomic_pushes() {
+    let after = |fleet: &Fleet| fleet.check(&ids());
+    kill_everywhere(&Scene { clone: "boss", args: &["collect"], before: done_without_atomic, after });
+}
+
 #[test]
 fn cancel() {
     kill_everywhere(&Scene { clone: "boss", args: &["cancel", "a", "b"], before: done, after: cancelled });

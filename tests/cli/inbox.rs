@@ -67,6 +67,7 @@ fn good_files_are_enqueued_and_bad_ones_refused_each_for_itself() {
         drop_in(a, "behind-lost", "depends_on: [lost]");
         drop_in(a, "x", "depends_on: [y]");
         drop_in(a, "y", "depends_on: [x]");
+        a.write("../in/empty.md", "");
         a.write("../in/notes.txt", "no spec");
         a.write("../in/.hidden.md", "not yet");
         std::os::unix::fs::symlink("/etc/passwd", folder(sandbox).join("link.md")).unwrap();
@@ -89,6 +90,7 @@ fn good_files_are_enqueued_and_bad_ones_refused_each_for_itself() {
             [
                 "../in/bad.md spec::bad_value",
                 "../in/behind-lost.md spec::unknown_dependency",
+                "../in/empty.md spec::empty",
                 "../in/link.md inbox::not_a_file",
                 "../in/lost.md spec::unknown_dependency",
                 "../in/no name.md name::invalid",

@@ -49,13 +49,18 @@ mod verify; // what breaks the target is found and left out
 mod counts; // git processes and pushes
 mod crash; // commands that are killed
 mod late; // answers that never arrive, hubs that are away
+mod no_atomic; // hubs that take one ref after the other
 mod races; // many at once
 mod refused;
 mod regression; // bugs that there were
 mod regression_attack; // bugs found by attacking the protocol
 
 // Trust.
+mod contained; // what an executor plants never runs
+mod corpus; // what the fuzz targets are given
 mod secrets; // what must not leave a clone
+mod trust; // signatures: whose specs are run, whose work is merged
+mod unfit; // what is dangerous to check out
 
 // What is stored.
 mod formats; // yesterday's state loads for ever
@@ -77,10 +82,12 @@ mod repair;
 mod replace; // a newer spec; dry runs
 mod retry_cancel; // called off, tried again
 mod schedule; // assignments, and that they never win beside a claim
+mod schema; // what `--json` prints is what is published
 mod settings; // layers, and where a value comes from
 mod show; // everything of one task; how tasks are named; titles that would drive a terminal
 mod status; // what needs a person first; colours
 mod surroundings; // odd repositories, hubs that refuse or are away
+mod top; // the fleet live, at a terminal of tmux
 mod wait_log; // following what happens
 mod why; // each reason for not running
 

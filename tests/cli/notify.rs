@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::sandbox::{PATIENCE, Repo, Sandbox, eventually};
-use crate::steps::{done, each, each_hub, enqueue, enqueue_lines, line, lives, merges, task, text};
+use crate::steps::{done, each, each_hub, enqueue, enqueue_lines, line, lives, merges, states, task, text, until};
 
 /// Configures a notifier: a shell line, as an argv.
 fn notify(repo: &Repo, script: &str, rest: &str) {
@@ -53,6 +53,7 @@ fn a_collect_tells_what_it_merged_what_conflicts_and_what_that_blocks() {
         assert_eq!(merged["merge_commit"], hub.git(&["rev-parse", "main"]));
         assert_eq!((&merged["node"], &merged["attempt"]), (&json!(node), &json!(1)));
         assert_eq!(conflict["files"], json!([{"path": "src/one.txt", "kind": "contents"}]));
+        assert_eq!(conflict.get("repair"), Some(&Value::Null), "it waits for a person");
         assert_eq!((&conflict["state"], &conflict["node"]), (&json!("conflict"), &json!(node)));
         assert_eq!(blocked["blocked_by"], json!({"task": "p/two", "state": "conflict"}));
 
@@ -64,6 +65,44 @@ fn a_collect_tells_what_it_merged_what_conflicts_and_what_that_blocks() {
         assert_eq!(names(&told(a)[3..]), ["blocked p/after"], "another cause");
         a.dispatch(&["collect", "--dry-run"]).success();
         assert_eq!(told(a).len(), 4);
+    });
+}
+
+#[test]
+fn a_conflict_names_the_task_that_is_to_resolve_it() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let a = sandbox.repo("a");
+    done(&a, &[("one", "echo from one > src/one.txt"), ("two", "echo from two > src/one.txt")]);
+    let mender =
+        "[executors.mender]\nkind = \"command\"\ncommand = [\"true\"]\n[collect]\nconflict_executor = \"mender\"\n";
+    notify(&a, KEEP, mender);
+    a.dispatch(&["collect"]).code(4);
+    let events = told(&a);
+    assert_eq!(names(&events), ["merged p/one", "conflict p/two"]);
+    assert_eq!(events[1]["repair"], "p/two-repair-1");
+    assert_eq!(text(&task(&a, "two-repair-1")["state"]), "pending");
+}
+
+/// While a collect verifies, a person calls off what it has found to conflict: it is theirs, and nobody is told.
+#[test]
+fn what_moved_meanwhile_is_not_told_as_a_conflict() {
+    each_hub(|_, a, _| {
+        done(a, &[("one", "echo from one > src/one.txt"), ("two", "echo from two > src/one.txt")]);
+        let mender = "[executors.mender]\nkind = \"command\"\ncommand = [\"true\"]\n[collect]\nconflict_executor = \"mender\"\n";
+        notify(a, KEEP, mender);
+        let gate = format!("touch $HOME/began; {}", until("[ -e $HOME/go ]"));
+        let collect = a.spawn(&["collect", "--json", "--verify", &gate]);
+        eventually(PATIENCE, || home(a, "began").exists());
+        a.dispatch(&["cancel", "two"]).success();
+        fs::write(home(a, "go"), "").unwrap();
+        let document = collect.wait(PATIENCE).success().json();
+        assert_eq!(
+            (each(&document["merged"], "task"), &document["conflicts"]),
+            (vec!["p/one".to_owned()], &json!([]))
+        );
+        assert_eq!(names(&told(a)), ["merged p/one"]);
+        let states: Vec<String> = states(a).into_iter().filter(|state| state.starts_with("two")).collect();
+        assert_eq!(states, ["two cancelled", "two-repair-1 cancelled"], "the repair is called off with it");
     });
 }
 

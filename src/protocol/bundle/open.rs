@@ -334,7 +334,7 @@ fn publish(hub: &Hub, edits: &[Edit]) -> Result<bool> {
     if edits.is_empty() {
         return Ok(false);
     }
-    let answers = hub.publish_atomically(edits)?;
+    let answers = hub.publish_atomically(edits, edits.len() - 1)?;
     match crate::protocol::claim::all_yes(&answers) {
         true => Ok(true),
         // A node at work here moved one of its claims; given again, all is looked at again.

@@ -54,7 +54,9 @@ pub(super) fn look(session: &Session, target: &str, tip: ObjectId, new: ObjectId
         return Ok(None);
     };
     // A local branch with commits of its own is not ours to move; `follow` says so.
-    if repo.is_ancestor(local, new) && !repo.checkout_can_follow(&folder, local, new)? && session.hub.is_embedded()
+    if session.hub.is_embedded()
+        && repo.is_ancestor(local, new)
+        && !repo.checkout_can_follow(&folder, local, new)?
     {
         return Err(Error::DirtyCheckout { checkout: folder, branch: target.to_owned() });
     }

@@ -62,7 +62,7 @@ pub enum CollectError {
     #[diagnostic(
         code(dispatch::collect::refused),
         help(
-            "it is protected, or a hook forbids it: collect into a branch of your own with `--into integration/NAME`, and bring that in as your project does; or let this account push"
+            "it is protected, or a hook forbids it: make a branch of your own there (`git push origin main:refs/heads/integration/NAME`), collect into it with `--into integration/NAME`, and bring that in as your project does; or let this account push"
         )
     )]
     Refused {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::growing::Growing;
 use super::plan::{Plan, Planner};
 use crate::git::ObjectId;
 use crate::hub::format::BuiltOn;
@@ -26,16 +27,16 @@ pub(super) enum Foundation {
 pub(super) fn foundation(
     planner: &Planner<'_>,
     plan: &Plan,
+    growing: &Growing<'_>,
     task: &Task,
     claim: &Claim,
     rejected: &BTreeSet<TaskName>,
 ) -> Foundation {
-    let repo = &planner.session.hub.repo;
-    if let Some(seen) = claim.record.target_tip.filter(|seen| !repo.is_ancestor(*seen, planner.start)) {
+    if let Some(seen) = claim.record.target_tip.filter(|seen| !growing.start_holds(*seen)) {
         return elsewhere(planner, task, seen);
     }
     for built_on in &claim.record.built_on {
-        if repo.is_ancestor(built_on.result, plan.tip) {
+        if growing.holds(built_on.result) {
             continue;
         }
         match became(planner, plan, built_on, rejected) {

@@ -8,9 +8,10 @@ use crate::git::objects::NewEntry;
 use crate::hub::Edit;
 use crate::hub::format::claim::STATUS_FILE;
 use crate::hub::format::{ClaimRecord, Trailers};
-use crate::hub::snapshot::{Claim, Task, status_of, targets_of, work_record};
+use crate::hub::snapshot::{Claim, Task, chain_of, status_of, targets_of, work_record};
 use crate::protocol::claim::write;
 use crate::protocol::error::Result;
+use crate::protocol::seal::Ended;
 use crate::protocol::session::Session;
 use crate::task::Phase;
 
@@ -47,16 +48,35 @@ pub(super) fn merged_claim(
     Ok(Claim { id, record, at: event.at, result: completed.result, previous: Some(completed.id) })
 }
 
-/// Puts a merged claim back whose result never reached the target.
-pub fn put_back(session: &Session, claim: &Claim) -> Result<()> {
-    let record = ClaimRecord::following(&claim.record, Phase::Completed, &session.state.instance, session.nonce()?);
-    let repo = &session.hub.repo;
-    let previous = claim.previous.unwrap_or(claim.id);
-    let status = repo.file_in(previous, STATUS_FILE).unwrap_or_default();
-    let files = [NewEntry { name: STATUS_FILE, content: &status }];
-    let id = write(session, &record, Some(claim.id), claim.result, &files)?;
-    session.hub.publish(&[Edit::new(session.hub.layout.claim(&record.task), Some(claim.id), Some(id))])?;
+/// Puts merged claims back whose results never reached the target.
+pub fn put_back(session: &Session, claims: &[&Claim]) -> Result<()> {
+    let mut edits = Vec::with_capacity(claims.len());
+    for claim in claims {
+        let record =
+            ClaimRecord::following(&claim.record, Phase::Completed, &session.state.instance, session.nonce()?);
+        let repo = &session.hub.repo;
+        let previous = claim.previous.unwrap_or(claim.id);
+        let status = repo.file_in(previous, STATUS_FILE).unwrap_or_default();
+        let files = [NewEntry { name: STATUS_FILE, content: &status }];
+        let id = write(session, &record, Some(claim.id), claim.result, &files)?;
+        edits.push(Edit::new(session.hub.layout.claim(&record.task), Some(claim.id), Some(id)));
+    }
+    session.hub.publish(&edits)?;
     Ok(())
+}
+
+/// Says of conflicts whose work has landed all the same that they are merged; returns those of which it could be said.
+pub fn say_merged(session: &Session, landed: &[(&Claim, Landed)]) -> Result<Vec<Ended>> {
+    let (mut edits, mut ended) = (Vec::new(), Vec::new());
+    for (conflict, Landed { target, merge_commit }) in landed {
+        let claim = merged_claim(session, conflict, target, *merge_commit)?;
+        let task = claim.record.task.clone();
+        edits.push(Edit::new(session.hub.layout.claim(&task), Some(conflict.id), Some(claim.id)));
+        let delete_branch = session.config.collect.delete_branches;
+        ended.push(Ended { task, claim, target: Some(target.clone()), merge_commit: *merge_commit, delete_branch });
+    }
+    let answers = session.hub.publish(&edits)?;
+    Ok(ended.into_iter().zip(answers).filter(|(_, answer)| answer.is_yes()).map(|(ended, _)| ended).collect())
 }
 
 /// Says where the result of a merged claim is, if it is in the branch that the claim names, or in the task's own target.
@@ -81,7 +101,8 @@ fn named_merge(session: &Session, tip: ObjectId, claim: &Claim) -> Option<Object
     session.hub.repo.is_ancestor(merge, tip).then_some(merge)
 }
 
-/// Finds the merge commit that brought the result of a completed claim below `tip`, by its trailer.
+/// Finds the merge commit that brought the result of a completed claim below `tip`, by its trailer. It may name an earlier
+/// claim for the same result, which said merged and was put back before the target was there.
 pub(super) fn merge_of(
     session: &Session,
     tip: ObjectId,
@@ -93,12 +114,12 @@ pub(super) fn merge_of(
     if claim.record.base == Some(result) {
         return None;
     }
-    let completed = completed.to_string();
     let mut found = None;
     session.hub.repo.first_parents(tip, |commit| {
         if commit.parents.get(1) == Some(&result) {
             let trailers = Trailers::parse(&commit.message);
-            if trailers.get("Dispatch-Claim") == Some(completed.as_str()) {
+            let names = |claim: &Claim| trailers.get("Dispatch-Claim") == Some(claim.id.to_string().as_str());
+            if chain_of(&session.hub.repo, completed).iter().any(names) {
                 found = Some(commit.id);
             }
         }

@@ -12,10 +12,12 @@ use crate::hub::snapshot::{Claim, Snapshot, Task, target_of};
 use crate::protocol::error::Result;
 use crate::protocol::repair::{self, Mends, Use, usefulness};
 use crate::protocol::session::Session;
+use crate::protocol::trust;
 use crate::task::event::ConflictFile;
 use crate::task::{Phase, State, TaskName};
 
 use super::foundation::{Foundation, foundation};
+use super::growing::Growing;
 use super::{Options, landing};
 
 /// The kind of conflict of finished work whose target was rewritten under it.
@@ -65,6 +67,8 @@ pub struct Plan {
     pub merges: Vec<Merge>,
     /// What does not merge.
     pub conflicts: Vec<Conflict>,
+    /// What cannot be checked out safely, and why.
+    pub unfit: Vec<(Claim, String)>,
     /// What was built on something that can no longer land, and why.
     pub stale: Vec<(Claim, String)>,
     /// What waits.
@@ -79,8 +83,20 @@ impl Plan {
     }
 }
 
-/// Merges that were tried before, by the tip and the claim: made, or where they conflict.
-pub(super) type Memo = HashMap<(ObjectId, ObjectId), std::result::Result<Merge, Vec<ConflictFile>>>;
+/// Why work does not join.
+#[derive(Debug, Clone)]
+pub(super) enum Obstacle {
+    /// Where it conflicts.
+    Conflict(Vec<ConflictFile>),
+    /// Why it cannot be checked out safely.
+    Unfit(String),
+}
+
+/// A merge that was tried.
+pub(super) type Tried = std::result::Result<Merge, Obstacle>;
+
+/// Merges that were tried before, by the tip and the claim.
+pub(super) type Memo = HashMap<(ObjectId, ObjectId), Tried>;
 
 /// Plans collects of the completed tasks onto one tip.
 pub(super) struct Planner<'a> {
@@ -95,20 +111,38 @@ pub(super) struct Planner<'a> {
 impl Planner<'_> {
     /// Plans, without the tasks that are `rejected` and what was built on them.
     pub(super) fn plan(&self, rejected: &BTreeSet<TaskName>, memo: &mut Memo) -> Result<Plan> {
-        let mut plan = Plan { tip: self.start, merges: vec![], conflicts: vec![], stale: vec![], waiting: vec![] };
+        let mut plan = Plan {
+            tip: self.start,
+            merges: vec![],
+            conflicts: vec![],
+            unfit: vec![],
+            stale: vec![],
+            waiting: vec![],
+        };
+        let mut growing = Growing::from(&self.session.hub.repo, self.start);
         for task in in_order(self.snapshot) {
             let is_wanted = self.options.tasks.is_empty() || self.options.tasks.contains(task.name());
             let goes_here =
                 self.options.into.is_some() || target_of(&self.session.hub, &task.spec.record) == self.target;
             if is_wanted && goes_here && !rejected.contains(task.name()) {
-                self.join(&mut plan, task, rejected, memo)?;
+                self.join(&mut plan, &mut growing, task, rejected, memo)?;
             }
         }
+        plan.tip = growing.tip();
+        // What follows is for git, in processes of its own.
+        self.session.hub.repo.keep()?;
         Ok(plan)
     }
 
     /// Lets one task join the growing tip, or says why not.
-    fn join(&self, plan: &mut Plan, task: &Task, rejected: &BTreeSet<TaskName>, memo: &mut Memo) -> Result<()> {
+    fn join(
+        &self,
+        plan: &mut Plan,
+        growing: &mut Growing<'_>,
+        task: &Task,
+        rejected: &BTreeSet<TaskName>,
+        memo: &mut Memo,
+    ) -> Result<()> {
         let Some((claim, result)) = task.claim_in(Phase::Completed).and_then(|claim| Some((claim, claim.result?)))
         else {
             return Ok(());
@@ -118,7 +152,11 @@ impl Planner<'_> {
             plan.waiting.push(wait);
             return Ok(());
         }
-        match foundation(self, plan, task, claim, rejected) {
+        if let Some(why) = trust::doubt(self.session, task) {
+            plan.waiting.push(Wait { task: name, what: format!("a person: {why}") });
+            return Ok(());
+        }
+        match foundation(self, plan, growing, task, claim, rejected) {
             Foundation::Holds => {}
             Foundation::MayLand(what) => {
                 plan.waiting.push(Wait { task: name, what });
@@ -139,22 +177,28 @@ impl Planner<'_> {
             plan.waiting.push(Wait { task: name, what: dependency.to_string() });
             return Ok(());
         }
-        let made = match memo.get(&(plan.tip, claim.id)) {
+        let key = (growing.tip(), claim.id);
+        let made = match memo.get(&key) {
             Some(made) => made.clone(),
             None => {
-                let made = self.merge(plan.tip, task, claim, result)?;
-                memo.insert((plan.tip, claim.id), made.clone());
+                let made = self.merge(growing, task, claim, result)?;
+                memo.insert(key, made.clone());
                 made
             }
         };
         match made {
             Ok(merge) => {
-                plan.tip = merge.commit.filter(|_| merge.is_new).unwrap_or(plan.tip);
+                if let Some(commit) = merge.commit.filter(|_| merge.is_new) {
+                    growing.grow(commit, result);
+                }
                 let mended = self.mended(task, &merge)?;
                 plan.merges.push(merge);
                 plan.merges.extend(mended);
             }
-            Err(files) => plan.conflicts.push(Conflict { task: name, claim: claim.clone(), files }),
+            Err(Obstacle::Conflict(files)) => {
+                plan.conflicts.push(Conflict { task: name, claim: claim.clone(), files });
+            }
+            Err(Obstacle::Unfit(why)) => plan.unfit.push((claim.clone(), why)),
         }
         Ok(())
     }
@@ -187,22 +231,20 @@ impl Planner<'_> {
     }
 
     /// Merges one result onto the growing tip.
-    fn merge(
-        &self,
-        tip: ObjectId,
-        task: &Task,
-        claim: &Claim,
-        result: ObjectId,
-    ) -> Result<std::result::Result<Merge, Vec<ConflictFile>>> {
-        let repo = &self.session.hub.repo;
-        let (commit, is_new) = if repo.is_ancestor(result, tip) {
+    fn merge(&self, growing: &mut Growing<'_>, task: &Task, claim: &Claim, result: ObjectId) -> Result<Tried> {
+        let (repo, tip) = (&self.session.hub.repo, growing.tip());
+        let (commit, is_new) = if growing.holds(result) {
             // A collect that died half-way may have moved the target and not the claim.
             (landing::merge_of(self.session, tip, claim.id, claim, result), false)
         } else {
-            let merged = repo.merge(tip, result)?;
+            // Whoever pushed it may not have looked.
+            if let Some(why) = repo.unfit(&growing.brings(result))? {
+                return Ok(Err(Obstacle::Unfit(why)));
+            }
+            let merged = growing.merge(result)?;
             if !merged.conflicts.is_empty() {
                 let file = |(path, kind)| ConflictFile { path, kind };
-                return Ok(Err(merged.conflicts.into_iter().map(file).collect()));
+                return Ok(Err(Obstacle::Conflict(merged.conflicts.into_iter().map(file).collect())));
             }
             let commit = repo.write_commit(&NewCommit {
                 tree: merged.tree,

@@ -11,7 +11,7 @@ use crate::hub::snapshot::{Standing, Task};
 use crate::hub::{Edit, Layout};
 use crate::protocol::error::Result;
 use crate::protocol::nodes::nodes;
-use crate::protocol::seal::is_in_use;
+use crate::protocol::seal::in_use;
 use crate::task::Phase;
 
 /// What a change would remove.
@@ -51,7 +51,7 @@ impl Gc<'_> {
             .filter_map(Task::claim)
             .filter_map(|claim| claim.record.branch.as_ref())
             .collect();
-        let recorded = self.recorded()?;
+        let (recorded, in_use) = (self.recorded()?, in_use(self.session)?);
         let mut steps = Vec::new();
         for (name, id) in hub.list(&[hub.layout.task_branches()])? {
             let branch = name.strip_prefix("refs/heads/").unwrap_or(&name).to_owned();
@@ -62,7 +62,7 @@ impl Gc<'_> {
             let item = Item { kind: "branch", name: name.clone() };
             if !results.contains(&id) {
                 self.keep(item, "it has moved since its task ended");
-            } else if is_in_use(self.session, &branch)? {
+            } else if in_use.contains(&name) {
                 self.keep(item, "it is checked out");
             } else {
                 steps.push((item, Edit::new(name, Some(id), None)));

@@ -37,7 +37,7 @@ pub fn watch(
         watch.say_unreadable(unreadable);
         let mut pause = look.next.unwrap_or(interval);
         let waits = HURRY.saturating_sub(look.waited);
-        if !look.is_empty() && look.next.is_some() && !waits.is_zero() {
+        if !look.is_empty() && look.is_growing && !waits.is_zero() {
             pause = pause.min(waits);
         } else if !look.is_empty() && watch.may_try() {
             match standing.take(look) {

@@ -51,7 +51,10 @@ pub(super) fn of(session: &Session, snapshot: &Snapshot, what: &Happened, at: Ti
             message["target"] = json!(target);
             message["merge_commit"] = json!(merge_commit.map(|id| id.to_string()));
         }
-        Happened::Conflicted { files, .. } => message["files"] = json!(files),
+        Happened::Conflicted { files, repair, .. } => {
+            message["files"] = json!(files);
+            message["repair"] = json!(repair);
+        }
         Happened::Failed { reason, error, .. } => {
             message["reason"] = json!(reason);
             message["error"] = json!(error);

@@ -44,15 +44,18 @@ fn summary(report: &Report, section: &Section) -> String {
     };
     let works = || section.merged.iter().map(|(row, _)| &row.work);
     let sum = |count: fn(&crate::task::event::Event) -> Option<u64>| works().filter_map(count).sum::<u64>();
+    let files = match sum(|work| work.files_changed) {
+        1 => "1 file".to_owned(),
+        count => format!("{count} files"),
+    };
     format!(
-        "{} on {}, {moved}: {} merged, {} conflicting, {} rejected, {} waiting; {} files, +{} −{} lines, {} of work.",
+        "{} on {}, {moved}: {} merged, {} conflicting, {} rejected, {} waiting; {files}, +{} −{} lines, {} of work.",
         section.at,
         code(&report.node),
         section.merged.len(),
         section.conflicts.len(),
         section.rejected.len(),
         section.waiting.len(),
-        sum(|work| work.files_changed),
         sum(|work| work.loc_added),
         sum(|work| work.loc_removed),
         took(works().filter_map(|work| work.duration_seconds).sum()),
