@@ -303,6 +303,11 @@ mod tests {
             spawn(Command::new("sleep").arg("600").env("DISPATCH_LOG_FILE", slot.log_dir().join("log"))).unwrap()
         };
         let (orphan, stranger) = (start(&slot), start(&other));
+        // What a process was told can be read a moment after it was started.
+        let told = [b"DISPATCH_LOG_FILE=", slot.root().as_os_str().as_encoded_bytes()].concat();
+        while cfg!(target_os = "linux") && groups_started_with(&told).len() < 2 {
+            std::thread::yield_now();
+        }
         let mut record = SlotRecord::default();
         assert!(end_orphans(&slot, &record).unwrap(), "nothing was begun");
         record.begun = true;

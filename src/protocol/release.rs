@@ -1,6 +1,6 @@
 //! Release: an attempt is given back, with its work if there is any (DESIGN.md 2.3); or many at once, in one push.
 
-use super::claim::write;
+use super::claim::{all_yes, write};
 use super::error::Result;
 use super::session::Session;
 use crate::git::ObjectId;
@@ -24,7 +24,7 @@ pub fn release(
     error: Option<&str>,
 ) -> Result<Answer> {
     let (edit, line) = prepare(session, claim, reason, work, error)?;
-    Ok(publish(session, vec![edit], &[line])?.into_iter().next().unwrap_or(Answer::Unknown))
+    Ok(publish(session, vec![edit], vec![line])?.into_iter().next().unwrap_or(Answer::Unknown))
 }
 
 /// Ends the attempts of many claims for one reason, without work of theirs, each for itself and all in one push; answers
@@ -38,14 +38,23 @@ pub fn release_all(
     let prepared: Vec<(Edit, Addition)> =
         claims.iter().map(|claim| prepare(session, claim, reason, None, error)).collect::<Result<_>>()?;
     let (edits, lines): (Vec<Edit>, Vec<Addition>) = prepared.into_iter().unzip();
-    publish(session, edits, &lines)
+    publish(session, edits, lines)
 }
 
-fn publish(session: &Session, mut edits: Vec<Edit>, lines: &[Addition]) -> Result<Vec<Answer>> {
-    let claims = edits.len();
-    edits.extend(session.hub.add_status(&session.node, lines, &session.by, &session.ambient)?);
-    let mut answers = session.hub.publish(&edits)?;
-    answers.truncate(claims);
+/// All together, or the claims first: a line beside them would else also tell of what was lost to somebody faster.
+fn publish(session: &Session, edits: Vec<Edit>, lines: Vec<Addition>) -> Result<Vec<Answer>> {
+    let hub = &session.hub;
+    let note = |lines: &[Addition]| hub.add_status(&session.node, lines, &session.by, &session.ambient);
+    let Some(decides) = edits.len().checked_sub(1) else { return Ok(Vec::new()) };
+    let together: Vec<Edit> = edits.iter().cloned().chain(note(&lines)?).collect();
+    let answers = hub.publish_atomically(&together, decides)?;
+    if all_yes(&answers) {
+        return Ok(answers[..edits.len()].to_vec());
+    }
+    let answers = hub.publish(&edits)?;
+    let told: Vec<Addition> =
+        lines.into_iter().zip(&answers).filter(|(_, answer)| answer.is_yes()).map(|(line, _)| line).collect();
+    hub.publish_unsettled(note(&told)?.as_slice())?;
     Ok(answers)
 }
 

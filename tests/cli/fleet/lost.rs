@@ -94,6 +94,30 @@ fn a_node_that_hung_is_fenced_off_and_its_work_is_kept() {
 }
 
 #[test]
+fn a_node_that_hung_tells_of_nothing_that_it_did_not_do() {
+    let fleet = Fleet::new(&["boss", "n1", "n2"], HASTY);
+    let first_hangs =
+        "touch $HOME/a.began; if [ $DISPATCH_ATTEMPT = 1 ]; then sleep 600; fi; echo $DISPATCH_NODE > a.txt";
+    fleet.enqueue(&[("a", first_hangs)]);
+    let mut one = fleet.watch("n1");
+    eventually(PATIENCE, || fleet.home("a.began").exists());
+    one.signal(Signal::STOP);
+    let _two = fleet.watch("n2");
+    fleet.until("a", "completed");
+    // Its executor still runs: it is ended, and there is nothing to give back.
+    one.signal(Signal::CONT);
+    until_said(&one, "fenced");
+    one.term();
+    one.wait(PATIENCE);
+    let events = fleet.clone("boss").dispatch(&["log", "--json"]).success().json();
+    let mut told: Vec<&str> =
+        events["events"].as_array().unwrap().iter().filter_map(|event| event["event"].as_str()).collect();
+    // What two nodes say of one second stands in no order.
+    told.sort_unstable();
+    assert_eq!(told, ["completed", "enqueued", "lost", "running", "running"], "{events:#}");
+}
+
+#[test]
 fn a_task_that_loses_its_node_too_often_fails() {
     let fleet = Fleet::new(&["boss", "n1"], &format!("max_attempts = 2\n{PATIENT}"));
     fleet.enqueue(&[("a", &gated("a", "never"))]);
