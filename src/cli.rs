@@ -145,6 +145,8 @@ pub enum Command {
     Inbox(commands::inbox::Args),
     #[command(about = "Automation: keep the queue filled by a generator that looks at what was done")]
     Factory(commands::factory::Args),
+    #[command(about = "Looking: see the fleet live, in the terminal")]
+    Top(commands::top::Args),
     #[command(about = "Looking: see the events of all tasks")]
     Log(commands::log::Args),
     #[command(about = "Looking: see what was done, also as a page or as Markdown")]
@@ -246,6 +248,7 @@ fn carry_out(context: &Context, command: Command) -> commands::Outcome {
         Command::Gc(args) => commands::gc::run(context, &args),
         Command::Conflicts(args) => commands::conflicts::run(context, &args),
         Command::Log(args) => commands::log::run(context, &args),
+        Command::Top(args) => commands::top::run(context, &args),
         Command::Report(args) => commands::report::run(context, &args),
         Command::Explain(args) => commands::explain::run(context, &args),
         Command::Completions(args) => commands::completions::run(context, &args),

@@ -35,6 +35,7 @@ pub mod schedule;
 pub mod show;
 pub mod start_agent;
 pub mod status;
+pub mod top;
 pub mod wait;
 
 use miette::Result;

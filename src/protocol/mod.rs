@@ -28,6 +28,7 @@ pub mod issue;
 pub mod logs;
 pub mod nodes;
 pub mod notify;
+pub mod overview;
 pub mod pause;
 pub mod pick;
 pub mod refusal;

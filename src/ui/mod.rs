@@ -12,6 +12,7 @@ pub mod summary;
 pub mod table;
 pub mod theme;
 pub mod time;
+pub mod top;
 
 use std::io::Write;
 use std::sync::{Arc, OnceLock};

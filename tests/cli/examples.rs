@@ -9,9 +9,10 @@ use crate::sandbox::{PATIENCE, Repo, Sandbox, eventually};
 use crate::steps::plant_node;
 
 /// Commands without an example, and why.
-const WITHOUT: [&str; 3] = [
+const WITHOUT: [&str; 4] = [
     "demo",   // plays for itself, in tests/cli/demo.rs
     "attach", // needs a terminal, tests/cli/tmux.rs
+    "top",    // likewise, tests/cli/top.rs
     "help",
 ];
 

@@ -78,10 +78,12 @@ mod repair;
 mod replace; // a newer spec; dry runs
 mod retry_cancel; // called off, tried again
 mod schedule; // assignments, and that they never win beside a claim
+mod schema; // what `--json` prints is what is published
 mod settings; // layers, and where a value comes from
 mod show; // everything of one task; how tasks are named; titles that would drive a terminal
 mod status; // what needs a person first; colours
 mod surroundings; // odd repositories, hubs that refuse or are away
+mod top; // the fleet live, at a terminal of tmux
 mod wait_log; // following what happens
 mod why; // each reason for not running
 
