@@ -45,6 +45,9 @@ pub struct Args {
     /// Put a changed spec in force, while its task is still pending
     #[arg(long)]
     replace: bool,
+    /// Sign the specs with your ssh key (`user.signingKey`); done by itself where `trust.signed` is set
+    #[arg(long)]
+    sign: bool,
     /// Check everything and say what would be enqueued, without doing it
     #[arg(long)]
     dry_run: bool,
@@ -64,7 +67,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let progress = Progress::start(&context.ui, "enqueueing");
     session.sync()?;
     let before = session.snapshot()?;
-    let options = Options { dry_run: args.dry_run, replace: args.replace, generation: None };
+    let options = Options { dry_run: args.dry_run, replace: args.replace, sign: args.sign, generation: None };
     let done = enqueue(&session, &entries, options)?;
     drop(progress);
     if context.ui.json {

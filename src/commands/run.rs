@@ -14,6 +14,7 @@ use crate::protocol::collect::watch::Message;
 use crate::protocol::inbox::{configured, watch};
 use crate::protocol::notify::Notifying;
 use crate::protocol::session::OptionSettings;
+use crate::protocol::trust;
 use crate::protocol::{Result, Session};
 use crate::ui::{json, progress::Progress};
 
@@ -76,6 +77,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     }
     // A signal must not end the push that publishes what was finished: git is let run to its deadline.
     let session = context.open_until(&settings, &Cancel::new())?;
+    trust::demand_key(&session)?;
     let lock = daemon::lock(&session, &context.signals.first)?;
     let progress = Notifying::start(&session, Progress::start(&context.ui, "running"));
     let mut options = Options {

@@ -34,6 +34,34 @@ pub enum Error {
         /// What it wrote to standard error.
         stderr: String,
     },
+    /// A signature could not be made.
+    #[error("it could not be signed with `{}`: {}", .key.display(), escaped(&one_line(.detail)))]
+    #[diagnostic(
+        code(dispatch::trust::unsigned),
+        help(
+            "is the key there and readable? One behind a passphrase must be in your ssh-agent; nothing was published"
+        )
+    )]
+    Unsigned {
+        /// The key.
+        key: PathBuf,
+        /// What ssh-keygen said.
+        detail: String,
+    },
+    /// ssh-keygen could not be started.
+    #[error("`{}` could not be started", escaped(.program))]
+    #[diagnostic(
+        code(dispatch::trust::no_ssh_keygen),
+        help(
+            "signatures are made and looked at by ssh-keygen, of OpenSSH 8.2 or newer: see that it is on the PATH"
+        )
+    )]
+    NoSshKeygen {
+        /// The program.
+        program: String,
+        /// The cause.
+        source: std::io::Error,
+    },
     /// git(1) took longer than it may.
     #[error("`git {command}` did not end within {} s", .after.as_secs_f32())]
     #[diagnostic(

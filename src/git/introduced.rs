@@ -3,7 +3,7 @@
 //! Owns the walk. Trees are read as they are, entry by entry, so that names that no checkout would write are seen as what
 //! they are. Whether anything is wrong with them is the caller's to say.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use gix::ObjectId;
 use gix::objs::TreeRefIter;
@@ -49,8 +49,16 @@ impl Introduced {
     }
 }
 
-/// One entry of a tree: its mode's kind and its object.
-type Entries = BTreeMap<Vec<u8>, (EntryKind, ObjectId)>;
+/// The entries of a tree by name, each with its mode's kind and its object.
+#[derive(Default)]
+struct Entries(Vec<(Vec<u8>, (EntryKind, ObjectId))>);
+
+impl Entries {
+    fn get(&self, name: &[u8]) -> Option<(EntryKind, ObjectId)> {
+        let at = self.0.binary_search_by(|(known, _)| known.as_slice().cmp(name)).ok()?;
+        Some(self.0[at].1)
+    }
+}
 
 /// What the walk is over: whom it tells, and what it has told.
 struct Walk<'a> {
@@ -91,12 +99,12 @@ impl Repo {
     pub fn names_in(&self, commit: ObjectId, folder: &[Vec<u8>]) -> Vec<Vec<u8>> {
         let Some(mut tree) = self.commit(commit).map(|commit| commit.tree) else { return Vec::new() };
         for name in folder {
-            match self.entries(tree).ok().and_then(|entries| entries.get(name).copied()) {
+            match self.entries(tree).ok().and_then(|entries| entries.get(name)) {
                 Some((EntryKind::Tree, id)) => tree = id,
                 _ => return Vec::new(),
             }
         }
-        self.entries(tree).map(|entries| entries.into_keys().collect()).unwrap_or_default()
+        self.entries(tree).map(|entries| entries.0.into_iter().map(|(name, _)| name).collect()).unwrap_or_default()
     }
 
     /// Returns how large an object is, in bytes, without reading it; `None` where it is not here.
@@ -107,13 +115,15 @@ impl Repo {
     fn entries(&self, tree: ObjectId) -> Result<Entries> {
         let broken = |detail: String| Error::Storage { what: format!("cannot read the tree {tree}"), detail };
         let object = self.gix.find_tree(tree).map_err(|error| broken(error.to_string()))?;
-        let mut entries = Entries::new();
+        let mut entries = Entries::default();
         for entry in TreeRefIter::from_bytes(&object.data, tree.kind()) {
             let entry = entry.map_err(|error| broken(error.to_string()))?;
-            let found = (entry.mode.kind(), entry.oid.to_owned());
-            if entries.insert(entry.filename.to_vec(), found).is_some() {
-                return Err(broken("a name stands in it twice".to_owned()));
-            }
+            entries.0.push((entry.filename.to_vec(), (entry.mode.kind(), entry.oid.to_owned())));
+        }
+        // git sorts folders as if their names ended with a `/`.
+        entries.0.sort_by(|one, other| one.0.cmp(&other.0));
+        if entries.0.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+            return Err(broken("a name stands in it twice".to_owned()));
         }
         Ok(entries)
     }
@@ -125,9 +135,9 @@ impl Walk<'_> {
             return Err(Error::Storage { what: "cannot read the tree".to_owned(), detail: "too deep".to_owned() });
         }
         let before = parents.iter().map(|id| self.repo.entries(*id)).collect::<Result<Vec<_>>>()?;
-        for (name, (kind, id)) in self.repo.entries(tree)? {
+        for (name, (kind, id)) in self.repo.entries(tree)?.0 {
             let there: Vec<(EntryKind, ObjectId)> =
-                before.iter().filter_map(|entries| entries.get(&name).copied()).collect();
+                before.iter().filter_map(|entries| entries.get(&name)).collect();
             if there.contains(&(kind, id)) {
                 continue;
             }

@@ -6,6 +6,7 @@
 pub mod bundle;
 pub mod diff;
 pub mod error;
+pub mod fit;
 pub mod introduced;
 pub mod locks;
 pub mod memory;
@@ -17,6 +18,7 @@ pub mod process;
 pub mod refs;
 pub mod remote;
 pub mod repo;
+pub mod signature;
 pub mod worktree;
 
 pub use error::{Error, Result};

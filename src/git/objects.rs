@@ -38,6 +38,26 @@ pub struct NewCommit<'a> {
     pub at: Timestamp,
 }
 
+impl NewCommit<'_> {
+    /// The object that it is to be.
+    pub(super) fn to_object(&self) -> gix::objs::Commit {
+        let who = gix::actor::Signature {
+            name: self.by.name.as_str().into(),
+            email: self.by.email.as_str().into(),
+            time: gix::date::Time::new(self.at.as_second(), 0),
+        };
+        gix::objs::Commit {
+            tree: self.tree,
+            parents: self.parents.iter().copied().collect(),
+            author: who.clone(),
+            committer: who,
+            encoding: None,
+            message: self.message.into(),
+            extra_headers: Vec::new(),
+        }
+    }
+}
+
 /// One entry of a new tree.
 #[derive(Debug, Clone)]
 pub struct NewEntry<'a> {
@@ -105,21 +125,10 @@ impl Repo {
 
     /// Writes a commit object; no ref is moved.
     pub fn write_commit(&self, new: &NewCommit<'_>) -> Result<ObjectId> {
-        let who = gix::actor::Signature {
-            name: new.by.name.as_str().into(),
-            email: new.by.email.as_str().into(),
-            time: gix::date::Time::new(new.at.as_second(), 0),
-        };
-        let commit = gix::objs::Commit {
-            tree: new.tree,
-            parents: new.parents.iter().copied().collect(),
-            author: who.clone(),
-            committer: who,
-            encoding: None,
-            message: new.message.into(),
-            extra_headers: Vec::new(),
-        };
-        let id = self.gix.write_object(&commit).map_err(|error| Error::storage("cannot write a commit", &error))?;
+        let id = self
+            .gix
+            .write_object(new.to_object())
+            .map_err(|error| Error::storage("cannot write a commit", &error))?;
         Ok(id.detach())
     }
 

@@ -202,14 +202,19 @@ impl Git {
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_EDITOR", ":")
             .env("GIT_PAGER", "cat")
-            // `ext::` and friends run what a URL says.
-            .env("GIT_ALLOW_PROTOCOL", "file:git:http:https:ssh");
+            // `ext::` and friends run what a URL says, whatever was written or rewritten into one; `git:` and `http:` prove
+            // nothing of who answers, and `git:` runs a proxy of the configuration's.
+            .env("GIT_ALLOW_PROTOCOL", "file:https:ssh");
         for (name, value) in &self.env {
             command.env(name, value);
         }
         // The user's hooks, file monitor and automatic housekeeping are for the user's own commands.
         command.args(["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "gc.auto=0"]);
         command.args(["-c", "maintenance.auto=false", "-c", "advice.detachedHead=false"]);
+        // Names that other systems take for `.git` are never written, whatever was configured.
+        command.args(["-c", "core.protectHFS=true", "-c", "core.protectNTFS=true"]);
+        // A repository that shares another's objects may name a command of its own that is asked for its refs.
+        command.args(["-c", "core.alternateRefsCommand=:"]);
         for setting in &self.settings {
             command.args(["-c", setting]);
         }

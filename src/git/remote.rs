@@ -10,6 +10,25 @@ use super::refs::RefChange;
 use super::repo::Repo;
 use gix::ObjectId;
 
+/// What runs on the other side of a fetch: a section of the configuration that is named after an address may name another
+/// program, and for a path it would run here.
+const UPLOAD: &str = "--upload-pack=git-upload-pack";
+
+/// The same of a push.
+const RECEIVE: &str = "--receive-pack=git-receive-pack";
+
+/// The kinds of addresses that are spoken, beside paths and `host:path`.
+const SPOKEN: [&str; 3] = ["https", "ssh", "file"];
+
+/// Says whether an address is one that is spoken: it runs nothing, and says who answers.
+pub fn is_spoken(url: &str) -> bool {
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+    // `ext::…`; an address of IPv6 has its colons elsewhere.
+    let is_word = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    let names_helper = url.split_once("::").is_some_and(|(helper, _)| is_word(helper));
+    !url.starts_with('-') && !names_helper && scheme.is_none_or(|scheme| SPOKEN.contains(&scheme))
+}
+
 /// A remote to speak to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remote {
@@ -64,10 +83,17 @@ impl Repo {
         options: &[&str],
         deadline: Duration,
     ) -> Result<Pushed> {
-        let mut args: Vec<String> =
-            ["push", "--porcelain", "--no-verify", "--no-follow-tags", "--no-signed", "--recurse-submodules=no"]
-                .map(str::to_owned)
-                .to_vec();
+        let mut args: Vec<String> = [
+            "push",
+            "--porcelain",
+            "--no-verify",
+            "--no-follow-tags",
+            "--no-signed",
+            "--recurse-submodules=no",
+            RECEIVE,
+        ]
+        .map(str::to_owned)
+        .to_vec();
         args.extend(options.iter().map(|option| (*option).to_owned()));
         let hex = |id: Option<ObjectId>| id.map(|id| id.to_string()).unwrap_or_default();
         for change in changes {
@@ -109,6 +135,7 @@ impl Repo {
             "--no-recurse-submodules",
             "--no-auto-maintenance",
             "--refmap=",
+            UPLOAD,
             "--",
         ]
         .map(str::to_owned)
@@ -155,7 +182,13 @@ impl Repo {
         patterns: impl Iterator<Item = String>,
         deadline: Duration,
     ) -> Result<Vec<(String, ObjectId)>> {
-        let mut args = vec!["ls-remote".to_owned(), "--quiet".to_owned(), "--".to_owned(), remote.url.clone()];
+        let mut args = vec![
+            "ls-remote".to_owned(),
+            "--quiet".to_owned(),
+            UPLOAD.to_owned(),
+            "--".to_owned(),
+            remote.url.clone(),
+        ];
         args.extend(patterns);
         let output = self.git().with_deadline(deadline).run(&args, None)?;
         if !output.is_success() {
@@ -166,7 +199,7 @@ impl Repo {
 
     /// Returns the branch that the remote's HEAD points to, if it says.
     pub fn remote_head(&self, remote: &Remote, deadline: Duration) -> Result<Option<String>> {
-        let args = ["ls-remote", "--quiet", "--symref", "--", &remote.url, "HEAD"];
+        let args = ["ls-remote", "--quiet", "--symref", UPLOAD, "--", &remote.url, "HEAD"];
         let output = self.git().with_deadline(deadline).run(&args, None)?;
         if !output.is_success() {
             return Err(Error::Unreachable { remote: remote.name.clone(), detail: output.stderr });
@@ -174,5 +207,38 @@ impl Repo {
         let text = output.text();
         let head = text.lines().find_map(|line| line.strip_prefix("ref: refs/heads/")?.strip_suffix("\tHEAD"));
         Ok(head.map(str::to_owned))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_runs_nothing_is_spoken() {
+        for url in [
+            "/srv/x.git",
+            "../x",
+            "git@host:x.git",
+            "ssh://git@host/x",
+            "https://[::1]:8443/x",
+            "file:///x",
+            "C:\\x",
+        ] {
+            assert!(is_spoken(url), "{url}");
+        }
+        for url in [
+            "ext::sh -c x",
+            "::x",
+            "fd::1",
+            "evil-helper::x",
+            "http://x/y",
+            "git://x/y",
+            "ftp://x",
+            "evil://x",
+            "-oProxyCommand=x",
+        ] {
+            assert!(!is_spoken(url), "{url}");
+        }
     }
 }

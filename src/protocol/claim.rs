@@ -10,6 +10,7 @@ use super::base::{self, Base, NoBase};
 use super::error::{Error, Result};
 use super::pick;
 use super::session::Session;
+use super::trust;
 use crate::git::ObjectId;
 use crate::git::objects::NewCommit;
 use crate::hub::format::ClaimRecord;
@@ -86,7 +87,9 @@ pub fn claim(
         if bids.len() == options.count {
             break;
         }
-        if options.hold != Hold::Hand && pick::lacks_run(session, task) {
+        if options.hold != Hold::Hand && pick::lacks_run(session, task)
+            || trust::doubt_of_spec(session, &task.spec).is_some()
+        {
             continue;
         }
         match base::make(session, snapshot, task)? {
@@ -166,6 +169,7 @@ pub fn obstacle(
     let offer = pick::offer(session, snapshot, &options.node, options.hold == Hold::Hand);
     let task = snapshot.get(name)?;
     order::obstacle(&pick::candidate(session, snapshot, task), &offer)
+        .or_else(|| trust::doubt_of_spec(session, &task.spec).map(order::Obstacle::Untrusted))
 }
 
 /// Finds the claims by hand that a command of this clone won and was killed before it could follow them up. Only for
@@ -247,13 +251,19 @@ pub fn write(
     files: &[crate::git::objects::NewEntry<'_>],
 ) -> Result<ObjectId> {
     let parents: Vec<ObjectId> = previous.into_iter().chain(result).collect();
-    Ok(session.hub.repo.write_commit(&NewCommit {
+    let commit = NewCommit {
         tree: session.hub.repo.write_tree(files)?,
         parents: &parents,
         message: &record.to_message(),
         by: &session.by,
         at: session.ambient.now(),
-    })?)
+    };
+    // Finished work is what others have to trust.
+    let pen = if record.phase == Phase::Completed { trust::pen_if(session, false)? } else { None };
+    Ok(match pen {
+        Some(pen) => session.hub.repo.write_signed_commit(&commit, &pen.signer, &pen.context)?,
+        None => session.hub.repo.write_commit(&commit)?,
+    })
 }
 
 /// Names the task branch; one that another live task holds, or an earlier one of this batch (`a-b/c` and `a/b-c` meet),

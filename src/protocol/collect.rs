@@ -308,6 +308,11 @@ impl Collect<'_> {
                 lost.insert(&rejected.claim.record.task);
             }
         }
+        for (claim, why) in &plan.unfit {
+            if has_moved(record::unfit(session, claim, why, announce)?) {
+                lost.insert(&claim.record.task);
+            }
+        }
         for (claim, why) in &plan.stale {
             if has_moved(record::stale(session, claim, why, announce)?) {
                 lost.insert(&claim.record.task);
@@ -343,6 +348,7 @@ fn is_of_one_target(error: &Error) -> bool {
 
 fn outcome(plan: &Plan, rejected: &[Rejected], target: &str, old: ObjectId) -> Collected {
     let broken = rejected.iter().map(|rejected| (rejected.claim.record.task.clone(), Reason::Verify));
+    let unfit = plan.unfit.iter().map(|(claim, _)| (claim.record.task.clone(), Reason::Verify));
     let stale = plan.stale.iter().map(|(claim, _)| (claim.record.task.clone(), Reason::Stale));
     Collected {
         target: target.to_owned(),
@@ -350,7 +356,7 @@ fn outcome(plan: &Plan, rejected: &[Rejected], target: &str, old: ObjectId) -> C
         new: Some(plan.tip),
         merged: plan.merges.iter().map(|merge| (merge.task.clone(), merge.commit)).collect(),
         conflicts: plan.conflicts.iter().map(conflicting).collect(),
-        rejected: broken.chain(stale).collect(),
+        rejected: broken.chain(unfit).chain(stale).collect(),
         waiting: plan.waiting.iter().map(|wait| (wait.task.clone(), wait.what.clone())).collect(),
         checkout_notes: Vec::new(),
     }

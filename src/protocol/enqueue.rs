@@ -17,6 +17,7 @@ use super::error::{DependencyError, Error, Result};
 use super::refusal::Refusal;
 use super::replace;
 use super::session::Session;
+use super::trust::{self, Pen};
 use crate::config::near::nearest;
 use crate::git::ObjectId;
 use crate::git::objects::{NewCommit, NewEntry};
@@ -71,6 +72,8 @@ pub struct Options {
     pub dry_run: bool,
     /// Put a changed spec in force where the task is still pending.
     pub replace: bool,
+    /// Sign the specs; they are as well where nothing else is trusted.
+    pub sign: bool,
     /// The generation of the factory that the batch is; void where that or a later one is queued already.
     pub generation: Option<u32>,
 }
@@ -79,6 +82,7 @@ pub struct Options {
 pub fn enqueue(session: &Session, entries: &[Entry], options: Options) -> Result<Enqueued> {
     refuse_away(session, Refused::NoEnqueue)?;
     check_twice(entries)?;
+    let pen = if options.dry_run { None } else { trust::pen_if(session, options.sign)? };
     let mut ours: Vec<ObjectId> = Vec::new();
     let mut refusal = Refusal::default();
     for attempt in 0..TRIES {
@@ -98,7 +102,7 @@ pub fn enqueue(session: &Session, entries: &[Entry], options: Options) -> Result
             done.enqueued.extend(batch.known);
             return Ok(done);
         }
-        let (tip, chained) = chain(session, &snapshot, &batch.fresh, options.generation)?;
+        let (tip, chained) = chain(session, &snapshot, &batch.fresh, options.generation, pen.as_ref())?;
         ours.extend(chained.iter().map(|(_, id)| *id));
         let edit = Edit::new(session.hub.layout.queue(), snapshot.queue_tip, Some(tip));
         let mut edits = vec![edit.clone()];
@@ -163,6 +167,7 @@ fn chain(
     snapshot: &Snapshot,
     fresh: &[&Entry],
     generation: Option<u32>,
+    pen: Option<&Pen>,
 ) -> Result<(ObjectId, Vec<(TaskName, ObjectId)>)> {
     let mut tip = snapshot.queue_tip;
     let mut chained = Vec::with_capacity(fresh.len());
@@ -173,13 +178,17 @@ fn chain(
         let record =
             SpecRecord { repairs: entry.repairs.clone(), generation, ..SpecRecord::of(&entry.parsed.spec) };
         let parents: Vec<ObjectId> = tip.into_iter().collect();
-        let id = session.hub.repo.write_commit(&NewCommit {
+        let commit = NewCommit {
             tree: session.hub.repo.write_tree(&[NewEntry { name: FILE, content: &entry.bytes }])?,
             parents: &parents,
             message: &record.to_message(),
             by: &session.by,
             at: session.ambient.now(),
-        })?;
+        };
+        let id = match pen {
+            Some(pen) => session.hub.repo.write_signed_commit(&commit, &pen.signer, &pen.context)?,
+            None => session.hub.repo.write_commit(&commit)?,
+        };
         tip = Some(id);
         chained.push((record.task, id));
     }

@@ -273,7 +273,7 @@ pub enum Error {
     #[error("the remote `{}` is `{}`, which is not spoken", escaped(.name), escaped(.url))]
     #[diagnostic(
         code(dispatch::config::bad_remote),
-        help("use a path, https://, http://, ssh://, git:// or host:path")
+        help("use a path, https://, ssh:// or host:path: the others run commands, or say nothing of who answers")
     )]
     BadRemote {
         /// The name.
@@ -416,6 +416,10 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Executor(#[from] crate::executor::Error),
+    /// There is no trust to be had.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Trust(#[from] Box<super::trust::TrustError>),
     /// Work must not be published.
     #[error(transparent)]
     #[diagnostic(transparent)]

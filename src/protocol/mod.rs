@@ -42,6 +42,7 @@ pub mod seal;
 pub mod session;
 pub mod setup;
 pub mod takeover;
+pub mod trust;
 pub mod vet;
 pub mod why;
 

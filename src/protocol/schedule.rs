@@ -12,6 +12,7 @@ use super::error::Result;
 use super::nodes::nodes;
 use super::pick;
 use super::session::Session;
+use super::trust;
 use crate::hub::Edit;
 use crate::hub::snapshot::{Snapshot, Task, read_claim};
 use crate::task::name::NameKind;
@@ -79,7 +80,9 @@ fn first_pass(
         if seats.iter().all(|seat| !seat.live || seat.free == 0) {
             break;
         }
-        let Some(queued) = snapshot.get(&task.name).filter(|queued| !pick::lacks_run(session, queued)) else {
+        let Some(queued) = snapshot.get(&task.name).filter(|queued| {
+            !pick::lacks_run(session, queued) && trust::doubt_of_spec(session, &queued.spec).is_none()
+        }) else {
             continue;
         };
         if scopes.meeting(&task.name, &task.modifies).is_some() {

@@ -48,6 +48,8 @@ pub struct Session {
     pub by: Identity,
     /// Whether this clone was opened from a bundle: a node that never sees the hub (DESIGN.md 6).
     pub away: bool,
+    /// Whose signatures were looked at.
+    pub trust: super::trust::Memo,
 }
 
 /// Settings given as options of a command, as `(path, value, flag)`.
@@ -101,7 +103,8 @@ impl Session {
             .identity()
             .unwrap_or_else(|| Identity { name: node.to_string(), email: "node@git-dispatch".to_owned() });
         let (ambient, away) = (ambient.clone(), hub.is_away());
-        Ok(Self { ambient, hub, state, config, settings: settings.into(), node, project, by, away })
+        let trust = super::trust::Memo::default();
+        Ok(Self { ambient, hub, state, config, settings: settings.into(), node, project, by, away, trust })
     }
 
     /// Returns the same with a repository that keeps new objects in memory, until they are kept: for many of them.
@@ -268,7 +271,7 @@ fn find_place(repo: &Repo, config: &Config) -> Result<Place> {
         return Err(Error::NoRemote { name });
     };
     for url in [&remote.url, &remote.push_url] {
-        if url.starts_with('-') || url.contains("::") {
+        if !crate::git::remote::is_spoken(url) {
             return Err(Error::BadRemote { name, url: url.clone() });
         }
     }

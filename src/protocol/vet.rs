@@ -1,7 +1,7 @@
 //! What may leave this clone: each piece of work is looked through before it is published (DESIGN.md 7).
 //!
 //! Owns which commits are looked at, what is told of a hit, and where the work stays. What looks like a secret is
-//! `secrets`' to say. A value is never told, here or anywhere: only its kind and its place.
+//! `secrets`' to say, what cannot be checked out safely `git::fit`'s. A value is never told, here or anywhere: only its kind and its place.
 
 use super::error::Result;
 use super::session::Session;
@@ -45,6 +45,15 @@ pub struct Withheld {
 }
 
 impl Objection {
+    fn of_checkout(why: &str) -> Self {
+        Self {
+            reason: Reason::Exit,
+            what: format!("the result cannot be checked out safely: {why}"),
+            help: "have it done without, and retry the task",
+            help_by_hand: "take it out of its commits, and finish again",
+        }
+    }
+
     /// Refuses work that a person made on this branch.
     pub fn by_hand(&self, task: &TaskName, branch: &str) -> Withheld {
         let help = format!("the work is on `{}` as it was: {}", escaped(branch), self.help_by_hand);
@@ -71,16 +80,19 @@ pub fn look(session: &Session, base: ObjectId, result: ObjectId, known: &[Object
     let target = hub.target_tip(&hub.target);
     let known: Vec<ObjectId> = [base].into_iter().chain(target).chain(known.iter().copied()).collect();
     let commits = hub.repo.new_commits(result, &known)?;
+    // First: what is enormous is not read.
+    if let Some(why) = hub.repo.unfit(&commits)? {
+        return Ok(Some(Objection::of_checkout(&why)));
+    }
+    if !session.config.secrets.scan {
+        return Ok(None);
+    }
     let mut search = Search { session, found: Vec::new() };
     search.messages(&commits);
-    let is_on = session.config.secrets.scan;
-    let looked = hub.repo.introduced(&commits, &mut |entry| {
-        if is_on {
-            search.entry(&hub.repo, entry);
-        }
+    hub.repo.introduced(&commits, &mut |entry| {
+        search.entry(&hub.repo, entry);
         true
-    });
-    looked?;
+    })?;
     Ok((!search.found.is_empty()).then(|| Objection::of_secrets(&search.found)))
 }
 
@@ -135,12 +147,10 @@ impl Search<'_> {
     }
 
     fn messages(&mut self, commits: &[Commit]) {
-        if self.session.config.secrets.scan {
-            for commit in commits {
-                for hit in secrets::find("", commit.message.as_bytes()).into_iter().take(1) {
-                    let id = commit.id.to_string();
-                    self.found.push(format!("the message of commit {} ({})", &id[..10], hit.kind));
-                }
+        for commit in commits {
+            if let Some(hit) = secrets::find("", commit.message.as_bytes()).first() {
+                let id = commit.id.to_string();
+                self.found.push(format!("the message of commit {} ({})", &id[..10], hit.kind));
             }
         }
     }

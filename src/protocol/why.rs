@@ -11,6 +11,7 @@ use super::nodes::nodes;
 use super::pick;
 use super::repair::{Use, usefulness};
 use super::session::Session;
+use super::trust;
 use crate::hub::control::Control;
 use crate::hub::snapshot::{Snapshot, Task, status_of};
 use crate::task::blocked::{Blocked, Link, blocked};
@@ -22,7 +23,8 @@ use crate::task::{State, TaskName};
 /// A reason, for people and for programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitsFor {
-    /// `task`, `blocked`, `label`, `executor`, `node`, `run`, `assignment`, `time`, `scope`, `base`, `person`, `collect`, `bundle`.
+    /// `task`, `blocked`, `label`, `executor`, `node`, `run`, `assignment`, `time`, `scope`, `base`, `person`, `collect`,
+    /// `bundle`, `trust`.
     pub kind: &'static str,
     /// What it waits for, or what stands in the way.
     pub what: String,
@@ -31,7 +33,7 @@ pub struct WaitsFor {
 impl std::fmt::Display for WaitsFor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.kind {
-            "task" | "run" | "assignment" | "person" | "collect" => write!(f, "waits for {}", self.what),
+            "task" | "run" | "assignment" | "person" | "collect" | "trust" => write!(f, "waits for {}", self.what),
             "blocked" => write!(f, "blocked by {}", self.what),
             _ => f.write_str(&self.what),
         }
@@ -119,7 +121,12 @@ impl<'a> Lookout<'a> {
         let reason = |kind, what: &str| vec![WaitsFor { kind, what: what.to_owned() }];
         match task.state() {
             State::Pending | State::Assigned => {}
-            State::Completed => return reason("collect", "`git dispatch collect` to merge it"),
+            State::Completed => {
+                return match trust::doubt(self.session, task) {
+                    Some(why) => reason("trust", &format!("a person: {why}")),
+                    None => reason("collect", "`git dispatch collect` to merge it"),
+                };
+            }
             State::Failed | State::Conflict => return reason("person", "`git dispatch retry` or `cancel`"),
             State::Unknown => return reason("person", "records that can be read"),
             State::Running | State::Merged | State::Cancelled => return Vec::new(),
@@ -174,6 +181,9 @@ impl<'a> Lookout<'a> {
         if pick::lacks_run(self.session, task) {
             let what = "a `run` line, which the shell executor needs, or a person who claims it";
             reasons.push(WaitsFor { kind: "run", what: what.to_owned() });
+        }
+        if let Some(what) = trust::doubt_of_spec(self.session, &task.spec) {
+            reasons.push(WaitsFor { kind: "trust", what: format!("a person: {what}") });
         }
         if usefulness(self.snapshot, &task.spec.record) != Use::Wanted {
             reasons.push(WaitsFor { kind: "repair", what: "no recorded conflict for it to mend".to_owned() });

@@ -88,6 +88,8 @@ pub enum Obstacle {
     Executor(String),
     /// The executor would run the spec's `run` line, and there is none.
     NothingToRun,
+    /// Its spec is not signed by somebody who is trusted.
+    Untrusted(String),
     /// It is a repair, and what it mends has gone on without it.
     Moot,
     /// The task, or the node, goes by assignment only.
@@ -117,6 +119,7 @@ impl std::fmt::Display for Obstacle {
             Self::Label(label) => write!(f, "needs label {}", super::text::escaped(label)),
             Self::Executor(name) => write!(f, "needs executor {}", super::text::escaped(name)),
             Self::NothingToRun => write!(f, "has no `run` for the shell executor"),
+            Self::Untrusted(why) => write!(f, "is not run here: {}", super::text::escaped(why)),
             Self::Moot => write!(f, "mends a conflict that is not recorded, or no longer stands"),
             Self::OnlyAssigned => write!(f, "runs only by assignment"),
             Self::ByBundle => write!(f, "goes by bundle only"),

@@ -56,7 +56,11 @@ mod regression; // bugs that there were
 mod regression_attack; // bugs found by attacking the protocol
 
 // Trust.
+mod contained; // what an executor plants never runs
+mod corpus; // what the fuzz targets are given
 mod secrets; // what must not leave a clone
+mod trust; // signatures: whose specs are run, whose work is merged
+mod unfit; // what is dangerous to check out
 
 // What is stored.
 mod formats; // yesterday's state loads for ever

@@ -15,7 +15,7 @@ use crate::hub::snapshot::{Snapshot, Task, chain_of, target_of};
 use crate::protocol::error::{Error, Result};
 use crate::protocol::repair::mended;
 use crate::protocol::session::Session;
-use crate::protocol::{assign, pick, seal};
+use crate::protocol::{assign, pick, seal, trust};
 use crate::task::name::NameKind;
 use crate::task::order::{self, Candidate, Offer};
 use crate::task::scope::Scopes;
@@ -100,7 +100,12 @@ fn choose(session: &Session, snapshot: &Snapshot, options: &Options) -> Result<V
     while chosen.len() < room {
         let ready: Vec<Candidate> = open.iter().map(|task| with_company(task, &taken)).collect();
         let next: Vec<TaskName> = order::choose(&ready, &offer).iter().map(|task| task.name.clone()).collect();
-        let able = |name: &&TaskName| snapshot.get(name).is_some_and(|task| !pick::lacks_run(session, task));
+        let able = |name: &&TaskName| {
+            let is_fit = |task: &Task| {
+                !pick::lacks_run(session, task) && trust::doubt_of_spec(session, &task.spec).is_none()
+            };
+            snapshot.get(name).is_some_and(is_fit)
+        };
         let fits: Vec<TaskName> = next.iter().filter(able).take(room - chosen.len()).cloned().collect();
         open.retain(|task| !next.contains(&task.name) || is_named(&task.name) && !fits.contains(&task.name));
         if fits.is_empty() {
@@ -160,7 +165,10 @@ fn refuse_left(
         let why = match order::obstacle(&with_company(&candidate, taken), offer) {
             _ if candidate.lacks_run => order::Obstacle::NothingToRun.to_string(),
             Some(obstacle) => obstacle.to_string(),
-            None => "overlaps with another one named, which goes first".to_owned(),
+            None => {
+                let overlaps = || "overlaps with another one named, which goes first".to_owned();
+                trust::doubt_of_spec(session, &task.spec).unwrap_or_else(overlaps)
+            }
         };
         return Err(Error::NotClaimable { task: name.clone(), why });
     }

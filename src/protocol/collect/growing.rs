@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
 use crate::git::merge::{Merged, Sides};
+use crate::git::objects::Commit;
 use crate::git::{ObjectId, Repo};
 use crate::protocol::error::Result;
 
@@ -67,6 +68,12 @@ impl<'a> Growing<'a> {
             }
             _ => Ok(self.repo.merge(self.tip, result)?),
         }
+    }
+
+    /// Lists the commits that a result would bring, its own first.
+    pub(super) fn brings(&self, result: ObjectId) -> Vec<Commit> {
+        let others = self.reach(result).own.into_iter().filter(|commit| *commit != result);
+        [result].into_iter().chain(others).filter_map(|commit| self.repo.commit(commit)).collect()
     }
 
     /// Takes note that `commit` merged `result` into the tip.

@@ -12,6 +12,7 @@ use crate::hub::snapshot::{Claim, Snapshot, Task, target_of};
 use crate::protocol::error::Result;
 use crate::protocol::repair::{self, Mends, Use, usefulness};
 use crate::protocol::session::Session;
+use crate::protocol::trust;
 use crate::task::event::ConflictFile;
 use crate::task::{Phase, State, TaskName};
 
@@ -66,6 +67,8 @@ pub struct Plan {
     pub merges: Vec<Merge>,
     /// What does not merge.
     pub conflicts: Vec<Conflict>,
+    /// What cannot be checked out safely, and why.
+    pub unfit: Vec<(Claim, String)>,
     /// What was built on something that can no longer land, and why.
     pub stale: Vec<(Claim, String)>,
     /// What waits.
@@ -80,8 +83,20 @@ impl Plan {
     }
 }
 
-/// Merges that were tried before, by the tip and the claim: made, or where they conflict.
-pub(super) type Memo = HashMap<(ObjectId, ObjectId), std::result::Result<Merge, Vec<ConflictFile>>>;
+/// Why work does not join.
+#[derive(Debug, Clone)]
+pub(super) enum Obstacle {
+    /// Where it conflicts.
+    Conflict(Vec<ConflictFile>),
+    /// Why it cannot be checked out safely.
+    Unfit(String),
+}
+
+/// A merge that was tried.
+pub(super) type Tried = std::result::Result<Merge, Obstacle>;
+
+/// Merges that were tried before, by the tip and the claim.
+pub(super) type Memo = HashMap<(ObjectId, ObjectId), Tried>;
 
 /// Plans collects of the completed tasks onto one tip.
 pub(super) struct Planner<'a> {
@@ -96,7 +111,14 @@ pub(super) struct Planner<'a> {
 impl Planner<'_> {
     /// Plans, without the tasks that are `rejected` and what was built on them.
     pub(super) fn plan(&self, rejected: &BTreeSet<TaskName>, memo: &mut Memo) -> Result<Plan> {
-        let mut plan = Plan { tip: self.start, merges: vec![], conflicts: vec![], stale: vec![], waiting: vec![] };
+        let mut plan = Plan {
+            tip: self.start,
+            merges: vec![],
+            conflicts: vec![],
+            unfit: vec![],
+            stale: vec![],
+            waiting: vec![],
+        };
         let mut growing = Growing::from(&self.session.hub.repo, self.start);
         for task in in_order(self.snapshot) {
             let is_wanted = self.options.tasks.is_empty() || self.options.tasks.contains(task.name());
@@ -128,6 +150,10 @@ impl Planner<'_> {
         let name = task.name().clone();
         if let Some(wait) = self.mends_nothing(task, result) {
             plan.waiting.push(wait);
+            return Ok(());
+        }
+        if let Some(why) = trust::doubt(self.session, task) {
+            plan.waiting.push(Wait { task: name, what: format!("a person: {why}") });
             return Ok(());
         }
         match foundation(self, plan, growing, task, claim, rejected) {
@@ -169,7 +195,10 @@ impl Planner<'_> {
                 plan.merges.push(merge);
                 plan.merges.extend(mended);
             }
-            Err(files) => plan.conflicts.push(Conflict { task: name, claim: claim.clone(), files }),
+            Err(Obstacle::Conflict(files)) => {
+                plan.conflicts.push(Conflict { task: name, claim: claim.clone(), files });
+            }
+            Err(Obstacle::Unfit(why)) => plan.unfit.push((claim.clone(), why)),
         }
         Ok(())
     }
@@ -202,22 +231,20 @@ impl Planner<'_> {
     }
 
     /// Merges one result onto the growing tip.
-    fn merge(
-        &self,
-        growing: &mut Growing<'_>,
-        task: &Task,
-        claim: &Claim,
-        result: ObjectId,
-    ) -> Result<std::result::Result<Merge, Vec<ConflictFile>>> {
+    fn merge(&self, growing: &mut Growing<'_>, task: &Task, claim: &Claim, result: ObjectId) -> Result<Tried> {
         let (repo, tip) = (&self.session.hub.repo, growing.tip());
         let (commit, is_new) = if growing.holds(result) {
             // A collect that died half-way may have moved the target and not the claim.
             (landing::merge_of(self.session, tip, claim.id, claim, result), false)
         } else {
+            // Whoever pushed it may not have looked.
+            if let Some(why) = repo.unfit(&growing.brings(result))? {
+                return Ok(Err(Obstacle::Unfit(why)));
+            }
             let merged = growing.merge(result)?;
             if !merged.conflicts.is_empty() {
                 let file = |(path, kind)| ConflictFile { path, kind };
-                return Ok(Err(merged.conflicts.into_iter().map(file).collect()));
+                return Ok(Err(Obstacle::Conflict(merged.conflicts.into_iter().map(file).collect())));
             }
             let commit = repo.write_commit(&NewCommit {
                 tree: merged.tree,

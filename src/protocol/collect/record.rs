@@ -51,13 +51,31 @@ pub(super) fn conflict(
 /// Records that finished work breaks the verification of the target: failed, or released for another try, with what the
 /// command said. The work stays in the claim's chain. Returns what became of the claim.
 pub(super) fn rejected(session: &Session, rejected: &Rejected, announce: &dyn Announce) -> Result<Answer> {
-    let (claim, config) = (&rejected.claim, &session.config);
+    let error = format!("it breaks the verification of {}: {}", rejected.target, rejected.how);
+    turn_down(session, &rejected.claim, Some(&rejected.target), &error, &rejected.log, announce)
+}
+
+/// Records that finished work cannot be checked out safely. The work stays in the claim's chain. Returns what became of
+/// the claim.
+pub(super) fn unfit(session: &Session, claim: &Claim, why: &str, announce: &dyn Announce) -> Result<Answer> {
+    let error = format!("its result cannot be checked out safely: {why}");
+    turn_down(session, claim, None, &error, &[], announce)
+}
+
+fn turn_down(
+    session: &Session,
+    claim: &Claim,
+    target: Option<&String>,
+    error: &str,
+    log: &[u8],
+    announce: &dyn Announce,
+) -> Result<Answer> {
+    let config = &session.config;
     let before = claim.record.attempts;
     let phase = ended_badly(before, Reason::Verify, config.retry_failed, config.max_attempts);
     let mut record = ClaimRecord::following(&claim.record, phase, &session.state.instance, session.nonce()?);
     record.reason = Some(Reason::Verify);
     record.attempts = count(before, Some(Phase::Completed), phase, Some(Reason::Verify));
-    let error = format!("it breaks the verification of {}: {}", rejected.target, rejected.how);
     let mut event = status_of(&session.hub.repo, claim.id).unwrap_or_default();
     event.v = crate::task::event::VERSION;
     event.at = session.ambient.now();
@@ -66,13 +84,13 @@ pub(super) fn rejected(session: &Session, rejected: &Rejected, announce: &dyn An
     event.node.clone_from(&record.node);
     event.claim = Some(claim.id.to_string());
     event.reason = Some(Reason::Verify);
-    event.target = Some(rejected.target.clone());
-    event.error = Some(bounded_error(&error));
-    event.log_bytes = Some(rejected.log.len() as u64);
-    let answer = step(session, claim, &record, &event, Some(&rejected.log))?;
+    event.target = target.cloned();
+    event.error = Some(bounded_error(error));
+    event.log_bytes = Some(log.len() as u64);
+    let answer = step(session, claim, &record, &event, Some(log))?;
     if answer.is_yes() {
         let task = claim.record.task.clone();
-        announce.happened(&Happened::Failed { task, reason: Reason::Verify, error });
+        announce.happened(&Happened::Failed { task, reason: Reason::Verify, error: error.to_owned() });
     }
     Ok(answer)
 }
