@@ -48,6 +48,10 @@ fn each_block_is_run_as_it_stands() {
             let part = part.strip_prefix(" back, then at the hub:").unwrap_or(part);
             a.run("sh", &[("GIT_PAGER", "cat")], &["-ec", part]).success();
         }
+        if block.contains("dispatch.trust.signed") {
+            // This reader has no key, and goes on without.
+            a.git(&["config", "--remove-section", "dispatch.trust"]);
+        }
     }
     assert!(run >= 8, "{run} blocks");
     assert_eq!(sandbox.hub().git(&["show", "main:hello.txt"]), "hello, fleet");
