@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::rig::{Fleet, PATIENT};
 use crate::sandbox::{PATIENCE, Repo, Running, Sandbox, Trace, eventually, race};
@@ -53,14 +53,6 @@ fn said(running: &Running, what: &str) -> usize {
     running.output().stderr.matches(what).count()
 }
 
-/// The files that were refused with their codes, sorted.
-fn rejected(document: &Value) -> Vec<String> {
-    let files = each(&document["rejected"], "file").into_iter().zip(each(&document["rejected"], "code"));
-    let told: BTreeSet<String> =
-        files.map(|(file, code)| format!("{file} {}", code.trim_start_matches("dispatch::"))).collect();
-    told.into_iter().collect()
-}
-
 #[test]
 fn good_files_are_enqueued_and_bad_ones_refused_each_for_itself() {
     each_hub(|sandbox, a, hub| {
@@ -71,10 +63,8 @@ fn good_files_are_enqueued_and_bad_ones_refused_each_for_itself() {
         drop_in(a, "other/of-another", "project: q");
         drop_in(a, "bad", "priority: urgent-ish");
         drop_in(a, "no name", "");
-        drop_in(a, "lost", "depends_on: [nowhere]");
-        drop_in(a, "behind-lost", "depends_on: [lost]");
-        drop_in(a, "x", "depends_on: [y]");
-        drop_in(a, "y", "depends_on: [x]");
+        let behind = [("lost", "nowhere"), ("behind-lost", "lost"), ("x", "y"), ("y", "x")];
+        behind.iter().for_each(|(name, on)| drop_in(a, name, &format!("depends_on: [{on}]")));
         a.write("../in/empty.md", "");
         a.write("../in/notes.txt", "no spec");
         a.write("../in/.hidden.md", "not yet");
@@ -85,8 +75,16 @@ fn good_files_are_enqueued_and_bad_ones_refused_each_for_itself() {
         let expected = [&expected[..], &["other/of-a-project".to_owned(), "q/of-another".to_owned()]].concat();
         assert_eq!(each(&out["enqueued"], "task"), expected);
         assert_eq!(out["skipped"], json!([]));
+        let rejected: Vec<String> = out["rejected"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| format!("{} {}", text(&one["file"]), text(&one["code"]).trim_start_matches("dispatch::")))
+            .collect();
+        let mut by_name = rejected.clone();
+        by_name.sort();
         assert_eq!(
-            rejected(&out),
+            by_name,
             [
                 "../in/bad.md spec::bad_value",
                 "../in/behind-lost.md spec::unknown_dependency",
