@@ -1,6 +1,6 @@
 //! The report as one page: no network, nothing beside it, everything in it.
 //!
-//! Owns the page's parts and that no text of others is more than text in it: what is not written by [`html::Html::text`] is
+//! Owns the page's parts and that no text of others is more than text in it: what is not written by `html::Html::text` is
 //! a constant of the program. Beside that, its policy lets the browser load nothing and run only the script that carries
 //! this page's own mark.
 

@@ -63,10 +63,8 @@ fn good_files_are_enqueued_and_bad_ones_refused_each_for_itself() {
         drop_in(a, "other/of-another", "project: q");
         drop_in(a, "bad", "priority: urgent-ish");
         drop_in(a, "no name", "");
-        drop_in(a, "lost", "depends_on: [nowhere]");
-        drop_in(a, "behind-lost", "depends_on: [lost]");
-        drop_in(a, "x", "depends_on: [y]");
-        drop_in(a, "y", "depends_on: [x]");
+        let behind = [("lost", "nowhere"), ("behind-lost", "lost"), ("x", "y"), ("y", "x")];
+        behind.iter().for_each(|(name, on)| drop_in(a, name, &format!("depends_on: [{on}]")));
         a.write("../in/empty.md", "");
         a.write("../in/notes.txt", "no spec");
         a.write("../in/.hidden.md", "not yet");

@@ -78,6 +78,7 @@ mod init; // the annotated file, the node's name, what `git log` shows
 mod man; // the pages that `git dispatch --help` opens
 mod outcomes; // two verbs at a barrier: one outcome of the two that may be
 mod page; // `report`, in words and in a browser
+mod readme; // followed from top to bottom; its table of settings
 mod repair;
 mod replace; // a newer spec; dry runs
 mod retry_cancel; // called off, tried again

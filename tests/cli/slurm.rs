@@ -67,7 +67,7 @@ fn the_recipe_hands_tasks_to_jobs_and_calls_them_off() {
     let (a, b) = (sandbox.repo("a"), sandbox.repo("b"));
     let is_here = a.run("sh", &[], &["-c", "command -v sbatch slurmctld slurmd"]).code == 0;
     if std::env::var_os("GIT_DISPATCH_TEST_LONG").is_none() || !is_here {
-        eprintln!("skipped: the long part runs this, where slurm-wlm is installed");
+        println!("SKIPPED: the long part runs this, where slurm-wlm is installed");
         return;
     }
     let recipe = README.split("\n\n").flat_map(|part| part.split_once("[executors.slurm]\n")).next().unwrap().1;
