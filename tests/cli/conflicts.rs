@@ -160,6 +160,9 @@ fn work_that_stands_on_other_work_does_not_conflict_with_it() {
 fn paths_that_would_drive_a_terminal_are_shown_escaped() {
     let sandbox = Sandbox::embedded();
     let a = sandbox.solo();
+    // The repository's own: no task may bring such a name.
+    a.write("x\u{1b}[2Jy", "zero\n");
+    a.commit("An odd name");
     let change = |text: &str| format!("f=$(printf 'x\\033[2Jy'); echo {text} > \"$f\"");
     done(&a, &[("one", &change("one")), ("two", &change("two"))]);
     let out = a.dispatch(&["conflicts"]).success();

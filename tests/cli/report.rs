@@ -69,6 +69,9 @@ fn the_file_and_the_note_say_what_was_done_and_what_to_do() {
 fn nothing_of_a_title_or_a_path_works_as_markup_or_drives_a_terminal() {
     let sandbox = Sandbox::embedded();
     let a = sandbox.solo();
+    // The repository's own: no task may bring such a name.
+    a.write("a|`b`\u{1b}[2J\nc", "zero\n");
+    a.commit("An odd name");
     let change = |text: &str| line(&format!("f=$(printf 'a|`b`\\033[2J\\nc'); echo {text} > \"$f\""));
     for (id, title) in [("one", "One | <b>`x`</b> [l](http://e) @all"), ("two", "\u{1b}[31mTwo\u{202e}")] {
         let frontmatter = format!("project: p\n{}\ntitle: {}", change(id), serde_json::json!(title));
