@@ -1,7 +1,7 @@
 //! The Nth git call of a round fails: once it does nothing and exits 1, once it does all and exits 1 (the reply is
 //! lost). The same commands given again end the round well.
 //!
-//! Every third call in the normal run; all of them, both ways, with `GIT_DISPATCH_TEST_LONG=1`.
+//! Every sixth call in the normal run; all of them, both ways, with `GIT_DISPATCH_TEST_LONG=1`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -72,10 +72,10 @@ fn whichever_git_call_fails_the_same_commands_again_end_well() {
     let is_long = std::env::var_os("GIT_DISPATCH_TEST_LONG").is_some();
     let mut spoil: Vec<(usize, &str)> = Vec::new();
     for nth in 1..=calls {
-        match (is_long, nth % 6) {
+        match (is_long, nth % 12) {
             (true, _) => spoil.extend([(nth, "fail"), (nth, "lost")]),
             (false, 0) => spoil.push((nth, "fail")),
-            (false, 3) => spoil.push((nth, "lost")),
+            (false, 6) => spoil.push((nth, "lost")),
             _ => {}
         }
     }
