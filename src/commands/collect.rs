@@ -28,10 +28,10 @@ use crate::ui::progress::Progress;
 /// With --verify, or `collect.verify` in the configuration, a command must pass on the merged result before anything is
 /// pushed, and what is pushed is what it passed on. It runs in a scratch clone that is checked out at the result, with
 /// the environment of this command and DISPATCH_TARGET (the branch), DISPATCH_BASE (its tip before), DISPATCH_COMMIT (what
-/// is checked out) and DISPATCH_NODE. When it fails on the result and passes on the branch as it was, the first merge that
-/// breaks it is found by halves: that task fails with reason `verify`, and what was built on it is run again. A branch
-/// that fails by itself is an error (`target_broken`), and so is a command that takes too long, cannot be started or is
-/// ended from outside: then nobody is rejected, and nothing is merged.
+/// is checked out), DISPATCH_NODE and DISPATCH_LOG_FILE (where its output is kept). When it fails on the result and passes
+/// on the branch as it was, the first merge that breaks it is found by halves: that task fails with reason `verify`, and
+/// what was built on it is run again. A branch that fails by itself is an error (`target_broken`), and so is a command
+/// that takes too long, cannot be started or is ended from outside: then nobody is rejected, and nothing is merged.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The tasks; without, all that are finished

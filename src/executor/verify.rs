@@ -70,7 +70,10 @@ pub fn verify(
     check: &Check<'_>,
     cancel: &Cancel,
 ) -> Result<Option<Verified>> {
-    let Some(command) = command::as_given(check.how, &slot.clone_dir(), &check.variables, check.ambient) else {
+    let mut variables = check.variables.clone();
+    // By this it is known again, should we die before its start is noted.
+    variables.push(("DISPATCH_LOG_FILE", slot.log_dir().join("log").to_string_lossy().into_owned()));
+    let Some(command) = command::as_given(check.how, &slot.clone_dir(), &variables, check.ambient) else {
         return Ok(None);
     };
     slot.prepare(repo, setup)?;

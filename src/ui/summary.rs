@@ -23,7 +23,7 @@ pub fn terminal(told: &Chronicle, ui: &Ui) -> String {
     for (node, (attempts, good, seconds)) in by_node(told) {
         nodes.push(vec![
             Cell::text(&format!("  {node}")),
-            Cell::text(&format!("{attempts} attempts")),
+            Cell::text(&format!("{attempts} {}", if attempts == 1 { "attempt" } else { "attempts" })),
             Cell::text(&format!("{good} completed")),
             Cell::text(&lasting(seconds.round() as u64)),
         ]);

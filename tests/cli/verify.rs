@@ -43,7 +43,8 @@ fn what_passes_is_what_is_pushed() {
         done(a, &[("one", "echo 1 > 1.txt"), ("two", "echo 2 > 2.txt")]);
         let before = hub.git(&["rev-parse", "main"]);
         let verify = "test -z \"$DISPATCH_TASK$GIT_DIR\" && git rev-parse HEAD HEAD^{tree} > $HOME/said && \
-                      env | grep ^DISPATCH_ | sort >> $HOME/said && test -z \"$(git status --porcelain)\" && \
+                      env | grep ^DISPATCH_ | grep -v _LOG_FILE= | sort >> $HOME/said && \
+                      test -f \"$DISPATCH_LOG_FILE\" && test -z \"$(git status --porcelain)\" && \
                       git branch --show-current >> $HOME/said && echo $DISPATCH_COMMIT >> $HOME/runs";
         let out = a.dispatch_env(&[("DISPATCH_TASK", "p/x")], &["collect", "--verify", verify]).success();
         let main = hub.git(&["rev-parse", "main"]);
