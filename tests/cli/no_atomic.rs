@@ -34,14 +34,7 @@ impl Cut {
     fn new() -> Cut {
         let fleet = Fleet::new(&["boss", "n1"], &format!("{PATIENT}{MENDER}"));
         fleet.sandbox.hub().git(&["config", "receive.advertiseAtomic", "false"]);
-        let boss = fleet.clone("boss");
-        let ask = |line: &str| boss.run("sh", &[], &["-c", line]).success().stdout.trim().to_owned();
-        let (path, git) = (ask("echo $PATH"), ask("command -v git"));
-        let wrapper = fleet.home("bin/git");
-        fs::create_dir(wrapper.parent().unwrap()).unwrap();
-        fs::write(&wrapper, WRAPPER).unwrap();
-        fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
-        let path = format!("{}:{path}", wrapper.parent().unwrap().display());
+        let (path, git) = fleet.wrap_git(WRAPPER);
         Cut { fleet, path, git }
     }
 

@@ -4,7 +4,6 @@
 //! Every sixth call in the normal run; all of them, both ways, with `GIT_DISPATCH_TEST_LONG=1`.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::rig::{Fleet, PATIENT, quick, write_specs};
@@ -31,13 +30,7 @@ impl Spoilt {
     fn new() -> Spoilt {
         let fleet = Fleet::new(&["boss", "n1"], PATIENT);
         let boss = fleet.clone("boss");
-        let ask = |line: &str| boss.run("sh", &[], &["-c", line]).success().stdout.trim().to_owned();
-        let (path, git) = (ask("echo $PATH"), ask("command -v git"));
-        let wrapper = fleet.home("bin/git");
-        fs::create_dir(wrapper.parent().unwrap()).unwrap();
-        fs::write(&wrapper, WRAPPER).unwrap();
-        fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
-        let path = format!("{}:{path}", wrapper.parent().unwrap().display());
+        let (path, git) = fleet.wrap_git(WRAPPER);
         write_specs(&boss, &[("a", &quick("a")), ("b", &quick("b"))]);
         Spoilt { fleet, path, git }
     }

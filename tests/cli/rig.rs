@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -55,6 +56,18 @@ impl Fleet {
     /// A path in the sandbox' home, which executors know too.
     pub(crate) fn home(&self, name: &str) -> PathBuf {
         self.sandbox.root().join("home").join(name)
+    }
+
+    /// Puts a script in front of git for whoever asks for it: returns the `PATH` that has it first, and where git itself is.
+    pub(crate) fn wrap_git(&self, script: &str) -> (String, String) {
+        let boss = self.clone("boss");
+        let ask = |line: &str| boss.run("sh", &[], &["-c", line]).success().stdout.trim().to_owned();
+        let (path, git) = (ask("echo $PATH"), ask("command -v git"));
+        let wrapper = self.home("bin/git");
+        fs::create_dir(wrapper.parent().unwrap()).unwrap();
+        fs::write(&wrapper, script).unwrap();
+        fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
+        (format!("{}:{path}", wrapper.parent().unwrap().display()), git)
     }
 
     /// Lets go of tasks that wait for this file.
