@@ -2,16 +2,14 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::channel;
 
 use serde_json::{Value, json};
 
 use super::{Context, Outcome, bundle, resolve};
 use crate::exit::Exit;
-use crate::node::hint::Hints;
 use crate::protocol::announce::Announce;
 use crate::protocol::bundle::import::import;
-use crate::protocol::collect::watch::{self, Message};
+use crate::protocol::collect::watch;
 use crate::protocol::collect::{self, Collected, Conflicting, Options};
 use crate::protocol::notify::Notifying;
 use crate::protocol::report::Report;
@@ -139,16 +137,9 @@ fn stay(
     report: Option<&ReportFile>,
     announce: &dyn Announce,
 ) -> Result<Vec<Collected>> {
-    let (sender, receiver) = channel();
-    let on_signal = sender.clone();
-    context.signals.on_signal(move |_, _| {
-        let _ = on_signal.send(Message::Stop);
-    });
-    let _hints = Hints::watch(session, move || {
-        let _ = sender.send(Message::Hint);
-    });
+    let (wakes, _hints) = context.wakes(session);
     let so_far = |collected: &[Collected]| report.map_or(Ok(()), |file| file.write(session, collected, false));
-    watch::watch(session, options, &receiver, announce, &so_far)
+    watch::watch(session, options, &wakes, announce, &so_far)
 }
 
 /// The first target's document; those of others stand in it.

@@ -21,9 +21,7 @@ pub struct Args {
 
 /// Prints.
 pub fn run(context: &Context, args: &Args) -> Outcome {
-    let session = context.open(&Vec::new())?;
-    context.sync_to_read(&session, args.offline)?;
-    let snapshot = session.snapshot()?;
+    let (session, snapshot) = context.open_to_read(args.offline)?;
     let name = session.resolve(&snapshot, &args.task)?;
     let text = match snapshot.get(&name) {
         Some(task) => comment(&session, &snapshot, task)?,

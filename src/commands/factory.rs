@@ -1,16 +1,13 @@
 //! `git dispatch factory`
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::channel;
 
 use serde_json::{Value, json};
 
 use super::{Context, Outcome};
 use crate::exit::Exit;
 use crate::hub::snapshot::Snapshot;
-use crate::node::hint::Hints;
 use crate::protocol::announce::Announce;
-use crate::protocol::collect::watch::Message;
 use crate::protocol::factory::{Made, Standing, Step, step, watch};
 use crate::protocol::{Result, Session};
 use crate::task::State;
@@ -87,14 +84,7 @@ fn stay(
     state: &dyn Fn(&Snapshot, &Standing) -> Value,
     announce: &dyn Announce,
 ) -> Result<Vec<Made>> {
-    let (sender, receiver) = channel();
-    let on_signal = sender.clone();
-    context.signals.on_signal(move |_, _| {
-        let _ = on_signal.send(Message::Stop);
-    });
-    let _hints = Hints::watch(session, move || {
-        let _ = sender.send(Message::Hint);
-    });
+    let (wakes, _hints) = context.wakes(session);
     let mut all = Vec::new();
     let hand_over = |made: Made| {
         if !context.ui.json {
@@ -102,7 +92,7 @@ fn stay(
         }
         all.push(made);
     };
-    watch::watch(session, state, &receiver, &context.signals.first, announce, hand_over)?;
+    watch::watch(session, state, &wakes, &context.signals.first, announce, hand_over)?;
     Ok(all)
 }
 

@@ -38,14 +38,18 @@ pub mod status;
 pub mod top;
 pub mod wait;
 
+use std::sync::mpsc::{Receiver, channel};
+
 use miette::Result;
 
 use crate::ambient::Ambient;
 use crate::exec::{Cancel, Signals};
 use crate::exit::Exit;
 use crate::hub::snapshot::Snapshot;
+use crate::node::hint::Hints;
 use crate::protocol::Session;
 use crate::protocol::session::OptionSettings;
+use crate::protocol::wake::Message;
 use crate::task::TaskName;
 use crate::ui::Ui;
 use crate::ui::progress::Progress;
@@ -91,6 +95,20 @@ impl Context {
         self.sync_to_read(&session, offline)?;
         let snapshot = session.snapshot()?;
         Ok((session, snapshot))
+    }
+
+    /// What wakes a command that stays: the first signal, and whatever happens on a hub on this machine for as long as the
+    /// hints are held.
+    pub fn wakes(&self, session: &Session) -> (Receiver<Message>, Hints) {
+        let (sender, wakes) = channel();
+        let on_signal = sender.clone();
+        self.signals.on_signal(move |_, _| {
+            let _ = on_signal.send(Message::Stop);
+        });
+        let hints = Hints::watch(session, move || {
+            let _ = sender.send(Message::Hint);
+        });
+        (wakes, hints)
     }
 
     /// Reads the hub for a command that only shows: when it does not answer, what is known is shown, with its age.

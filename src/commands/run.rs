@@ -10,11 +10,11 @@ use crate::exec::Cancel;
 use crate::exit::Exit;
 use crate::node::daemon::{self, Options};
 use crate::protocol::announce::{Announce, Happened};
-use crate::protocol::collect::watch::Message;
 use crate::protocol::inbox::{configured, watch};
 use crate::protocol::notify::Notifying;
 use crate::protocol::session::OptionSettings;
 use crate::protocol::trust;
+use crate::protocol::wake::Message;
 use crate::protocol::{Result, Session};
 use crate::ui::{json, progress::Progress};
 

@@ -44,6 +44,7 @@ pub mod setup;
 pub mod takeover;
 pub mod trust;
 pub mod vet;
+pub mod wake;
 pub mod why;
 
 pub use announce::{Announce, Happened};

@@ -14,16 +14,8 @@ use crate::hub::snapshot::{Snapshot, Standing, target_of};
 use crate::protocol::announce::{Announce, Happened};
 use crate::protocol::error::{Error, Result};
 use crate::protocol::session::Session;
+use crate::protocol::wake::Message;
 use crate::task::{Phase, State, TaskName, transition};
-
-/// What reaches the loop from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Message {
-    /// Something may have happened on the hub.
-    Hint,
-    /// The collect under way is the last.
-    Stop,
-}
 
 /// What there was to collect at a look: the claims that matter, and where the targets stand.
 type Seen = (BTreeMap<TaskName, ObjectId>, BTreeMap<String, Option<ObjectId>>);

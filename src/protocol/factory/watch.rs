@@ -10,9 +10,9 @@ use super::{Due, Made, Step, WriteState, step};
 use crate::exec::Cancel;
 use crate::protocol::announce::{Announce, Happened};
 use crate::protocol::bundle::Refused;
-use crate::protocol::collect::watch::Message;
 use crate::protocol::error::{Error, Result};
 use crate::protocol::session::Session;
+use crate::protocol::wake::Message;
 use crate::task::transition;
 
 /// Makes generations until a [`Message::Stop`] or the last of them, and hands over what became of each.

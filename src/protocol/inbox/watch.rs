@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use super::{Folder, InboxError, Standing, Taken};
 use crate::protocol::announce::{Announce, Happened};
-use crate::protocol::collect::watch::Message;
 use crate::protocol::error::{Error, Result};
 use crate::protocol::session::Session;
+use crate::protocol::wake::Message;
 use crate::task::transition;
 
 /// What is ready waits so long at most for what is still being dropped beside it, so that they share a push.
