@@ -19,6 +19,7 @@ pub mod refs;
 pub mod remote;
 pub mod repo;
 pub mod signature;
+mod staged;
 pub mod worktree;
 
 pub use error::{Error, Result};

@@ -75,7 +75,8 @@ impl Hub {
                     .iter()
                     .map(|branch| format!("+{}:{}", Layout::branch_ref(branch), Layout::mirrored_branch(branch))),
             );
-            let Err(error) = self.repo.fetch(remote, &refspecs, self.deadline) else {
+            // One ref that cannot move keeps all others back at the first try alone.
+            let Err(error) = self.repo.fetch(remote, &refspecs, turn == 0, self.deadline) else {
                 return Ok(());
             };
             if !error.is_unreachable() || turn + 1 == FETCHES {

@@ -128,7 +128,7 @@ fn claims(
         if turn < TOGETHER {
             claims.extend(branches);
         }
-        session.hub.publish_unsettled(&claims)?;
+        session.hub.publish_many(&claims)?;
         session.sync()?;
         open = left;
     }
