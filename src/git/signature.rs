@@ -114,6 +114,13 @@ impl Repo {
         let who = commit.committer().ok()?;
         Some(Identity { name: who.name.to_string(), email: who.email.to_string() })
     }
+
+    /// Returns the names and addresses in a commit: its author's and its committer's.
+    pub fn people_of(&self, commit: ObjectId) -> Vec<String> {
+        let Ok(commit) = self.gix.find_commit(commit) else { return Vec::new() };
+        let people = [commit.author().ok(), commit.committer().ok()].into_iter().flatten();
+        people.flat_map(|who| [who.name.to_string(), who.email.to_string()]).collect()
+    }
 }
 
 /// The bytes that are signed.

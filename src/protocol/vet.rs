@@ -88,7 +88,7 @@ pub fn look(session: &Session, base: ObjectId, result: ObjectId, known: &[Object
         return Ok(None);
     }
     let mut search = Search { session, found: Vec::new() };
-    search.messages(&commits);
+    search.messages(&hub.repo, &commits);
     hub.repo.introduced(&commits, &mut |entry| {
         search.entry(&hub.repo, entry);
         true
@@ -146,11 +146,14 @@ impl Search<'_> {
         self.found.push(format!("{path}{line} ({kind})"));
     }
 
-    fn messages(&mut self, commits: &[Commit]) {
+    fn messages(&mut self, repo: &Repo, commits: &[Commit]) {
         for commit in commits {
+            let id = commit.id.to_string();
             if let Some(hit) = secrets::find("", commit.message.as_bytes()).first() {
-                let id = commit.id.to_string();
                 self.found.push(format!("the message of commit {} ({})", &id[..10], hit.kind));
+            }
+            if let Some(kind) = repo.people_of(commit.id).iter().find_map(|name| secrets::in_name(name)) {
+                self.found.push(format!("a name in commit {} ({kind})", &id[..10]));
             }
         }
     }
@@ -164,7 +167,12 @@ impl Search<'_> {
         if !allow.is_empty() && scope::outside(allow, std::slice::from_ref(&path)).is_none() {
             return;
         }
-        let Some(content) = repo.blob(entry.id) else { return };
+        if entry.before.is_empty()
+            && let Some(kind) = secrets::in_name(&path)
+        {
+            self.found.push(format!("a path ({kind})"));
+        }
+        let Some(content) = repo.blob(entry.id).map(secrets::readable) else { return };
         // What was there under its name already is no news, whatever it is called.
         if entry.before.is_empty()
             && !content.trim_ascii().is_empty()
@@ -176,7 +184,8 @@ impl Search<'_> {
         if hits.is_empty() {
             return;
         }
-        let before: Vec<Vec<u8>> = entry.before.iter().filter_map(|id| repo.blob(*id)).collect();
+        let before: Vec<Vec<u8>> =
+            entry.before.iter().filter_map(|id| repo.blob(*id).map(secrets::readable)).collect();
         let is_old = |hit: &Hit| before.iter().any(|text| holds(text, &content[hit.place.clone()]));
         let news: Vec<&Hit> = hits.iter().filter(|hit| !is_old(hit)).collect();
         for hit in news {

@@ -65,6 +65,24 @@ pub fn find(path: &str, bytes: &[u8]) -> Vec<Hit> {
     told
 }
 
+/// Says which kind of secret stands in a name: of a file, of a person.
+pub fn in_name(name: &str) -> Option<&'static str> {
+    rules::tokens(name.as_bytes()).first().map(|(kind, _)| *kind)
+}
+
+/// Makes text of what is written in wide characters, as some systems write files; anything else is left as it is.
+pub fn readable(bytes: Vec<u8>) -> Vec<u8> {
+    let wide = |of: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = bytes[2..].chunks_exact(2).map(|pair| of([pair[0], pair[1]])).collect();
+        String::from_utf16_lossy(&units).into_bytes()
+    };
+    match bytes.as_slice() {
+        [0xff, 0xfe, ..] => wide(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => wide(u16::from_be_bytes),
+        _ => bytes,
+    }
+}
+
 /// Says, as git does, whether a file is none of lines.
 fn is_binary(bytes: &[u8]) -> bool {
     bytes[..bytes.len().min(8000)].contains(&0)

@@ -47,6 +47,33 @@ fn planted_secrets_are_found() {
     assert_eq!(find("planted.txt", PLANTED.as_bytes()), []);
 }
 
+/// Each begins with the same line, which is dense in nothing.
+#[test]
+fn keys_are_found_as_ssh_keygen_writes_them() {
+    let keys: Vec<_> = files(PLANTED).into_iter().filter(|(kind, ..)| kind == "private key").collect();
+    let of_ssh = keys.iter().filter(|(.., text)| text.contains("b3BlbnNzaC1rZXktdjE"));
+    assert_eq!(of_ssh.count(), 3);
+    for (_, path, text) in keys {
+        assert!(kinds_in(&path, &text).contains(&"private key"), "{path}");
+    }
+}
+
+/// As Windows' shells write what goes into a file.
+#[test]
+fn wide_characters_are_read() {
+    let text = "one\nkey = 'gh{{}}p_q7Wz81kDn3LsT0VbR5yUx2Fh9GjA4mEc6PoKi'\n".replace("{{}}", "");
+    for bytes in [
+        [&[0xff, 0xfe][..], &text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()].concat(),
+        [&[0xfe, 0xff][..], &text.encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<_>>()].concat(),
+    ] {
+        assert_eq!(find("a.py", &bytes), []);
+        let hits = find("a.py", &readable(bytes));
+        assert_eq!(hits.iter().map(|hit| (hit.kind, hit.line)).collect::<Vec<_>>(), [("GitHub token", Some(2))]);
+    }
+    assert_eq!(readable(b"\xff\xfe".to_vec()), b"");
+    assert_eq!(readable(b"plain".to_vec()), b"plain");
+}
+
 #[test]
 fn the_place_is_the_value_and_the_line_its_own() {
     let text = "one\ntwo\nkey = 'gh{{}}p_q7Wz81kDn3LsT0VbR5yUx2Fh9GjA4mEc6PoKi'\n".replace("{{}}", "");

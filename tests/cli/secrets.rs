@@ -46,6 +46,13 @@ fn work_that_holds_a_secret_stays_here_and_says_how_to_go_on() {
                 ),
                 ("message", &secret("echo x > m.txt; git add -A; git commit -qm \"With ${T}3\"")),
                 ("moved", "echo '# more' >> old.py; echo fine > moved.txt"),
+                ("name", &secret("echo x > \"of-${T}6\"; git add -A; git -c user.name=\"${T}7\" commit -qm x")),
+                (
+                    "nwide",
+                    &secret(
+                        "printf '\\377\\376' > w.txt; printf \"k = '${T}8'\" | sed 's/./&@/g' | tr @ '\\000' >> w.txt",
+                    ),
+                ),
                 ("plain", &secret("printf \"one\\n\\nkey = '${T}4'\\n\" > src/config.py")),
                 ("way-out", &secret("echo \"k = '${T}5'\" > b.py; exit 75")),
             ],
@@ -59,9 +66,10 @@ fn work_that_holds_a_secret_stays_here_and_says_how_to_go_on() {
             "message failed",
             "moved completed",
         ];
-        assert_eq!(states(a), [&ends[..], &["plain failed", "way-out pending"]].concat());
+        let more = ["name failed", "nwide failed", "plain failed", "way-out pending"];
+        assert_eq!(states(a), [&ends[..], &more].concat());
         let documents = tasks(a);
-        for id in ["env", "history", "message", "plain"] {
+        for id in ["env", "history", "message", "name", "nwide", "plain"] {
             let (task, error) = (&documents[id], text(&documents[id]["error"]));
             assert_eq!((&task["reason"], &task["files_changed"]), (&json!("secrets"), &json!(0)), "{task}");
             assert!(error.contains("secrets.allow") && error.contains("retry"), "{error}");
@@ -74,14 +82,17 @@ fn work_that_holds_a_secret_stays_here_and_says_how_to_go_on() {
         told("plain", "src/config.py:3 (GitHub token)");
         told("env", "api/.env (environment file)");
         told("history", "a.py:1 (GitHub token)");
-        let shown: Vec<String> = ["plain", "message"]
+        told("name", "a path (GitHub token)");
+        told("name", "a name in commit");
+        told("nwide", "w.txt:1 (GitHub token)");
+        let shown: Vec<String> = ["plain", "message", "name"]
             .iter()
             .map(|id| a.dispatch(&["show", id]).to_string())
             .chain([run.to_string()])
             .collect();
         assert!(!shown.concat().contains(TOKEN), "{shown:?}");
         assert!(run.stderr.contains("p/way-out: the result looks") && run.stderr.contains("is kept on"), "{run}");
-        for number in 2..=5 {
+        for number in 2..=8 {
             assert!(!has(hub, &format!("{TOKEN}{number}")), "{number}");
         }
 
