@@ -11,6 +11,7 @@ use crate::task::{Phase, TaskName};
 
 use super::error::{Error, Result};
 use super::session::Session;
+use super::trust;
 
 /// Where a task's work starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,13 @@ pub enum NoBase {
     Undone(TaskName),
     /// The dependency was merged into another branch, which is gone, and the merge with it.
     Gone(TaskName),
+    /// Nobody who is trusted stands for what the dependency came to.
+    Untrusted {
+        /// The dependency.
+        on: TaskName,
+        /// Why not.
+        why: String,
+    },
     /// The branch that the task is for does not exist.
     NoTarget(String),
     /// History is cut off here, and results would have to be merged.
@@ -76,6 +84,10 @@ pub fn make(session: &Session, snapshot: &Snapshot, task: &Task) -> Result<std::
         }
         if !repo.has(result) {
             return Ok(Err(NoBase::Gone(name.clone())));
+        }
+        let doubt = snapshot.get(name).and_then(|task| trust::doubt_of_foundation(session, task, result));
+        if let Some(why) = doubt {
+            return Ok(Err(NoBase::Untrusted { on: name.clone(), why }));
         }
         base.built_on.push(BuiltOn { task: name.clone(), result });
         if repo.is_ancestor(result, base.commit) {
@@ -132,6 +144,7 @@ impl std::fmt::Display for NoBase {
                     "{task} was merged into another branch, and that merge is on no branch of the hub any more"
                 )
             }
+            Self::Untrusted { on, why } => write!(f, "what {on} came to must not be built on: {why}"),
             Self::NoTarget(branch) => {
                 write!(f, "its target branch {} does not exist", crate::task::text::escaped(branch))
             }

@@ -88,7 +88,7 @@ pub fn claim(
             break;
         }
         if options.hold != Hold::Hand && pick::lacks_run(session, task)
-            || trust::doubt_of_spec(session, &task.spec).is_some()
+            || trust::doubt_of_start(session, task).is_some()
         {
             continue;
         }
@@ -169,7 +169,7 @@ pub fn obstacle(
     let offer = pick::offer(session, snapshot, &options.node, options.hold == Hold::Hand);
     let task = snapshot.get(name)?;
     order::obstacle(&pick::candidate(session, snapshot, task), &offer)
-        .or_else(|| trust::doubt_of_spec(session, &task.spec).map(order::Obstacle::Untrusted))
+        .or_else(|| trust::doubt_of_start(session, task).map(order::Obstacle::Untrusted))
 }
 
 /// Finds the claims by hand that a command of this clone won and was killed before it could follow them up. Only for

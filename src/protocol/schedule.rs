@@ -80,9 +80,10 @@ fn first_pass(
         if seats.iter().all(|seat| !seat.live || seat.free == 0) {
             break;
         }
-        let Some(queued) = snapshot.get(&task.name).filter(|queued| {
-            !pick::lacks_run(session, queued) && trust::doubt_of_spec(session, &queued.spec).is_none()
-        }) else {
+        let Some(queued) = snapshot
+            .get(&task.name)
+            .filter(|queued| !pick::lacks_run(session, queued) && trust::doubt_of_start(session, queued).is_none())
+        else {
             continue;
         };
         if scopes.meeting(&task.name, &task.modifies).is_some() {

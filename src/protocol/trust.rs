@@ -13,7 +13,7 @@ use super::session::Session;
 use crate::git::ObjectId;
 use crate::git::signature::{Known, Signer};
 use crate::hub::Hub;
-use crate::hub::snapshot::{Claim, Queued, Task};
+use crate::hub::snapshot::{Claim, Queued, Task, chain_of, target_of};
 use crate::task::Phase;
 use crate::task::text::{escaped, excerpt};
 
@@ -69,6 +69,47 @@ pub fn doubt_of_spec(session: &Session, spec: &Queued) -> Option<String> {
     }
     let enqueuer = session.hub.repo.committer(spec.id).map(|who| who.email).unwrap_or_default();
     judge(session, spec.id, &enqueuer, "its spec")
+}
+
+/// Says why a task must not be begun; `None`: it may. Whoever may push could name an older spec of it that was signed as
+/// well: one that was replaced is not brought back.
+pub fn doubt_of_start(session: &Session, task: &Task) -> Option<String> {
+    if !session.config.trust.signed {
+        return None;
+    }
+    let repo = &session.hub.repo;
+    let in_force = task.specs.iter().position(|id| *id == task.spec.id).map_or(0, |at| at + 1);
+    let is_good = |id: &ObjectId| {
+        let enqueuer = repo.committer(*id).map(|who| who.email).unwrap_or_default();
+        judge(session, *id, &enqueuer, "a spec").is_none()
+    };
+    doubt_of_spec(session, &task.spec).or_else(|| {
+        let newer = task.specs[in_force..].iter().find(|id| is_good(id))?;
+        let short = newer.to_hex_with_len(10);
+        Some(format!("a newer spec of it is signed, {short}; `git dispatch enqueue --replace` puts it in force"))
+    })
+}
+
+/// Says why nothing must be built on what a dependency came to; `None`: it may. What is in the branch that the dependency's
+/// spec names is there by git's own rules; anything else counts by the signature of the node that made it.
+pub fn doubt_of_foundation(session: &Session, task: &Task, result: ObjectId) -> Option<String> {
+    if !session.config.trust.signed {
+        return None;
+    }
+    let repo = &session.hub.repo;
+    if let Some(why) = doubt_of_spec(session, &task.spec) {
+        return Some(why);
+    }
+    let branch = target_of(&session.hub, &task.spec.record);
+    if session.hub.target_tip(&branch).is_some_and(|tip| repo.is_ancestor(result, tip)) {
+        return None;
+    }
+    let chain = task.claim().map(|tip| chain_of(repo, tip.id)).unwrap_or_default();
+    let is_finish = |claim: &&Claim| claim.record.phase == Phase::Completed && claim.result == Some(result);
+    match chain.iter().find(is_finish) {
+        Some(finish) => doubt_of_result(session, finish),
+        None => Some(format!("its merge is not in {}, and nobody signed it", escaped(&branch))),
+    }
 }
 
 /// Says why finished work must not be merged; `None`: it may.

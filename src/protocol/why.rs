@@ -182,7 +182,7 @@ impl<'a> Lookout<'a> {
             let what = "a `run` line, which the shell executor needs, or a person who claims it";
             reasons.push(WaitsFor { kind: "run", what: what.to_owned() });
         }
-        if let Some(what) = trust::doubt_of_spec(self.session, &task.spec) {
+        if let Some(what) = trust::doubt_of_start(self.session, task) {
             reasons.push(WaitsFor { kind: "trust", what: format!("a person: {what}") });
         }
         if usefulness(self.snapshot, &task.spec.record) != Use::Wanted {

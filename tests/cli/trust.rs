@@ -289,3 +289,57 @@ fn who_is_trusted_stands_where_nobody_can_push() {
     refused(&boss.dispatch(&["enqueue", &fleet.spec("two"), "--json"]), "dispatch::trust::unsigned", 1);
     assert_eq!(refs(&hub), before);
 }
+
+/// What a task is built on is run with it: work that nobody signed is not built on, nor a merge in a branch of anybody's.
+#[test]
+fn nothing_is_built_on_what_nobody_signed() {
+    let Some(fleet) = Fleet::new(&["boss", "n1", "n2"]) else { return };
+    let (boss, hub, n1, n2) =
+        (fleet.boss.clone(), fleet.sandbox.hub(), fleet.trusting("n1", "node"), fleet.sandbox.repo("n2"));
+    for (id, on) in [("below", ""), ("fine", ""), ("on-below", "below"), ("on-fine", "fine")] {
+        let frontmatter =
+            format!("project: p\ndepends_on: [{on}]\n{}", line(&format!("ls > {id}.txt; echo {id} >> {id}.txt")));
+        boss.spec(&format!("../specs/{id}.md"), &frontmatter, &format!("# Task {id}"));
+    }
+    boss.git(&["config", "user.signingKey", &fleet.key("ann")]);
+    boss.dispatch(&["enqueue", "--sign", "../specs"]).success();
+    n2.dispatch(&["run", "below"]).success();
+    n1.dispatch(&["run"]);
+    let state = |id: &str| text(&task(&n1, id)["state"]);
+    assert_eq!([state("fine"), state("on-fine"), state("on-below")], ["completed", "completed", "pending"]);
+    let why =
+        |repo: &Repo| repo.dispatch(&["show", "on-below", "--json"]).success().json()["waits_for"].to_string();
+    assert!(why(&n1).contains("what p/below came to must not be built on"), "{}", why(&n1));
+
+    // Whoever may push can merge it into a branch of their own, and seal it so.
+    hub.git(&["branch", "theirs", "main"]);
+    n2.dispatch(&["collect", "below", "--into", "theirs"]).success();
+    n1.dispatch(&["run"]);
+    assert_eq!([state("below"), state("on-below")], ["merged", "pending"]);
+    assert!(why(&n1).contains("its merge is not in main"), "{}", why(&n1));
+}
+
+/// A spec that was replaced was signed as well: whoever may push cannot put it back in force.
+#[test]
+fn a_spec_that_was_replaced_is_not_brought_back() {
+    let Some(fleet) = Fleet::new(&["boss", "n1"]) else { return };
+    let (boss, hub, n1) = (fleet.boss.clone(), fleet.sandbox.hub(), fleet.trusting("n1", "node"));
+    fleet.signed("one", "ann");
+    let old = hub.git(&["rev-parse", "refs/dispatch/queue"]);
+    boss.spec("../specs/one.md", &format!("project: p\n{}", line("echo newer > one.txt")), "# Task one");
+    boss.dispatch(&["enqueue", "--sign", "--replace", "../specs/one.md"]).success();
+    let name = "refs/dispatch/claims/p/one";
+    let (new, released) = (hub.git(&["rev-parse", "refs/dispatch/queue"]), hub.git(&["cat-file", "commit", name]));
+    assert!(released.contains(&new), "{released}");
+    fs::write(fleet.home("claim"), released.replace(&new, &old) + "\n").unwrap();
+    let forged = hub.git(&["hash-object", "-t", "commit", "-w", &fleet.home("claim")]);
+    hub.git(&["update-ref", name, &forged]);
+    n1.dispatch(&["run"]);
+    assert_eq!(task(&n1, "one")["state"], "pending");
+    let shown = n1.dispatch(&["show", "one"]).success().stdout;
+    assert!(shown.contains("a newer spec of it is signed"), "{shown}");
+    boss.dispatch(&["enqueue", "--sign", "--replace", "../specs/one.md"]).success();
+    n1.dispatch(&["run"]).success();
+    n1.dispatch(&["collect"]).success();
+    assert_eq!(file(&hub, "one.txt"), "newer");
+}

@@ -101,9 +101,8 @@ fn choose(session: &Session, snapshot: &Snapshot, options: &Options) -> Result<V
         let ready: Vec<Candidate> = open.iter().map(|task| with_company(task, &taken)).collect();
         let next: Vec<TaskName> = order::choose(&ready, &offer).iter().map(|task| task.name.clone()).collect();
         let able = |name: &&TaskName| {
-            let is_fit = |task: &Task| {
-                !pick::lacks_run(session, task) && trust::doubt_of_spec(session, &task.spec).is_none()
-            };
+            let is_fit =
+                |task: &Task| !pick::lacks_run(session, task) && trust::doubt_of_start(session, task).is_none();
             snapshot.get(name).is_some_and(is_fit)
         };
         let fits: Vec<TaskName> = next.iter().filter(able).take(room - chosen.len()).cloned().collect();
@@ -167,7 +166,7 @@ fn refuse_left(
             Some(obstacle) => obstacle.to_string(),
             None => {
                 let overlaps = || "overlaps with another one named, which goes first".to_owned();
-                trust::doubt_of_spec(session, &task.spec).unwrap_or_else(overlaps)
+                trust::doubt_of_start(session, task).unwrap_or_else(overlaps)
             }
         };
         return Err(Error::NotClaimable { task: name.clone(), why });
@@ -183,15 +182,17 @@ fn reserve(session: &Session, chosen: &[TaskName], options: &Options) -> Result<
         let snapshot = session.snapshot()?;
         let open =
             chosen.iter().filter_map(|name| snapshot.get(name)).filter(|task| task.state() == State::Pending);
+        let quick = session.in_memory();
         let mut edits = Vec::new();
         for task in open {
-            edits.push(assign::reservation(session, task, &options.node, until)?);
+            edits.push(assign::reservation(&quick, task, &options.node, until)?);
         }
+        quick.hub.repo.keep()?;
         let Some(first) = edits.first().map(|edit| edit.name.clone()) else { break };
         if turn > TRIES {
             return Err(session.hub.refused(first).into());
         }
-        session.hub.publish_unsettled(&edits)?;
+        session.hub.publish_many(&edits)?;
         // A task that was sealed meanwhile has no claim ref either: ours would be void, and is taken back.
         session.sync()?;
         let after = session.snapshot()?;
