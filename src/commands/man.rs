@@ -10,6 +10,7 @@ use super::{Context, Outcome};
 use crate::exit::Exit;
 use crate::git::Error as GitError;
 use crate::protocol::Error;
+use crate::task::text::escaped;
 use page::Page;
 
 /// Print a manual page, or write all of them into a folder.
@@ -36,7 +37,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         if context.ui.json {
             context.ui.document(&json!({ "written": written }));
         } else {
-            context.ui.print(&format!("{} pages in {}\n", written.len(), dir.join("man1").display()));
+            let folder = escaped(&dir.join("man1").to_string_lossy());
+            context.ui.print(&format!("{} pages in {folder}\n", written.len()));
         }
         return Ok(Exit::Done);
     }

@@ -14,6 +14,7 @@ pub mod work;
 use std::path::PathBuf;
 
 use crate::git;
+use crate::task::text::escaped;
 
 /// The result of executing.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -26,7 +27,7 @@ pub enum Error {
     #[diagnostic(transparent)]
     Git(#[from] git::Error),
     /// A slot cannot be used.
-    #[error("the slot `{}` cannot be prepared: {source}", .path.display())]
+    #[error("the slot `{}` cannot be prepared: {source}", escaped(&.path.to_string_lossy()))]
     #[diagnostic(
         code(dispatch::run::slot),
         help("check `node.work_dir`: permissions and free space; a slot can be deleted at any time")

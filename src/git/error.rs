@@ -35,7 +35,7 @@ pub enum Error {
         stderr: String,
     },
     /// A signature could not be made.
-    #[error("it could not be signed with `{}`: {}", .key.display(), escaped(&one_line(.detail)))]
+    #[error("it could not be signed with `{}`: {}", escaped(&.key.to_string_lossy()), escaped(&one_line(.detail)))]
     #[diagnostic(
         code(dispatch::trust::unsigned),
         help(
@@ -101,7 +101,7 @@ pub enum Error {
         branch: String,
     },
     /// Not inside a repository.
-    #[error("`{}` is not in a git repository", .path.display())]
+    #[error("`{}` is not in a git repository", escaped(&.path.to_string_lossy()))]
     #[diagnostic(
         code(dispatch::repo::not_found),
         help("go into a clone of your project, or name it with `-C DIR`; `git dispatch demo` works anywhere")
@@ -111,7 +111,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The repository cannot be used, for a reason that git has.
-    #[error("the repository `{}` cannot be opened: {detail}", .path.display())]
+    #[error("the repository `{}` cannot be opened: {detail}", escaped(&.path.to_string_lossy()))]
     #[diagnostic(code(dispatch::repo::unusable), help("`git status` there says more"))]
     Unusable {
         /// The repository.
@@ -120,7 +120,7 @@ pub enum Error {
         detail: String,
     },
     /// The repository keeps its refs in a format that gix cannot read.
-    #[error("the repository `{}` keeps its refs as `{format}`, which git-dispatch does not read yet", .path.display())]
+    #[error("the repository `{}` keeps its refs as `{format}`, which git-dispatch does not read yet", escaped(&.path.to_string_lossy()))]
     #[diagnostic(
         code(dispatch::repo::ref_storage),
         help(
@@ -146,7 +146,7 @@ pub enum Error {
         detail: String,
     },
     /// Another process of git holds a ref, and does not let it go.
-    #[error("`{}` stands in the way: another git process writes there, or one was killed while it did", .path.display())]
+    #[error("`{}` stands in the way: another git process writes there, or one was killed while it did", escaped(&.path.to_string_lossy()))]
     #[diagnostic(
         code(dispatch::repo::locked),
         help("give the command again when the other has ended; if no git process runs here, remove the file")
@@ -156,7 +156,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// A file beside the repository could not be read or written.
-    #[error("`{}`: {source}", .path.display())]
+    #[error("`{}`: {source}", escaped(&.path.to_string_lossy()))]
     #[diagnostic(code(dispatch::repo::file), help("check permissions and free space"))]
     File {
         /// The file.

@@ -70,7 +70,7 @@ pub enum Error {
     )]
     Random(#[source] std::io::Error),
     /// A file of this clone's own state cannot be used.
-    #[error("`{}` cannot be read: {detail}", .path.display())]
+    #[error("`{}` cannot be read: {detail}", escaped(&.path.to_string_lossy()))]
     #[diagnostic(
         code(dispatch::state::unreadable),
         help("move it away; what can be rebuilt from the hub is rebuilt")

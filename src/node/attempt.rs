@@ -148,7 +148,7 @@ impl<'a> Attempt<'a> {
     /// Moves a slot aside whose work cannot be taken out: the next task would sweep it away.
     fn keep_slot(&self, error: &ExecutorError) -> ExecutorError {
         let kept = match slot::set_aside(self.slot.root()) {
-            Ok(folder) => format!("it is kept in {}", folder.display()),
+            Ok(folder) => format!("it is kept in {}", crate::task::text::escaped(&folder.to_string_lossy())),
             Err(error) => error.to_string(),
         };
         ExecutorError::Spawn(format!("its work cannot be taken out of the slot: {error}; {kept}"))

@@ -61,7 +61,11 @@ fn headline(session: &Session, task: &Task, work: &Event) -> String {
         (State::Merged, Standing::Sealed { seal, .. }) => {
             let branch = seal.target.as_deref().map_or_else(target, code);
             match &seal.merge_commit {
-                Some(merge) => format!("is merged into {branch} as {merge}."),
+                // A seal says it, and whoever may push may write one.
+                Some(merge) if merge.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+                    format!("is merged into {branch} as {merge}.")
+                }
+                Some(merge) => format!("is merged into {branch} as {}.", code(merge)),
                 None => format!("is done, and there was nothing to merge into {branch}."),
             }
         }

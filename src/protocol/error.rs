@@ -157,7 +157,7 @@ pub enum Error {
         task: TaskName,
     },
     /// The checkout of the task branch has uncommitted changes.
-    #[error("`{}` has `{}` checked out, with uncommitted changes", .checkout.display(), escaped(.branch))]
+    #[error("`{}` has `{}` checked out, with uncommitted changes", escaped(&.checkout.to_string_lossy()), escaped(.branch))]
     #[diagnostic(
         code(dispatch::finish::dirty),
         help("commit what belongs to the task, stash the rest, and finish again")
@@ -169,7 +169,7 @@ pub enum Error {
         checkout: std::path::PathBuf,
     },
     /// The branch of a claim by hand is checked out, and is not at the claim's base.
-    #[error("`{}` has `{}` checked out, which the claim would move", .checkout.display(), escaped(.branch))]
+    #[error("`{}` has `{}` checked out, which the claim would move", escaped(&.checkout.to_string_lossy()), escaped(.branch))]
     #[diagnostic(
         code(dispatch::claim::checked_out),
         help("check out another branch there, or rename that one, and claim again")
@@ -370,7 +370,7 @@ pub enum Error {
         host: String,
     },
     /// A checkout of the target is in the way.
-    #[error("`{}` has `{}` checked out, with changes that the merge would overwrite", .checkout.display(), escaped(.branch))]
+    #[error("`{}` has `{}` checked out, with changes that the merge would overwrite", escaped(&.checkout.to_string_lossy()), escaped(.branch))]
     #[diagnostic(code(dispatch::collect::dirty_checkout), help("commit or stash them there; nothing was changed"))]
     DirtyCheckout {
         /// The checkout.

@@ -70,6 +70,21 @@ pub fn one_line(text: &str) -> String {
         .join(" ")
 }
 
+/// Writes out what may drive or deceive a terminal in a JSON document, as JSON does it: it says the same.
+pub fn in_json(document: &str) -> String {
+    let mut shown = String::with_capacity(document.len());
+    for c in document.chars() {
+        if c == '\n' || !is_deceptive(c) {
+            shown.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            let _ = write!(shown, "\\u{unit:04x}");
+        }
+    }
+    shown
+}
+
 /// Replaces what [`escaped`] would write out by fillers of the same number of bytes.
 ///
 /// Diagnostics print the source they point into, raw: it must be harmless, and byte offsets into it must not move.
@@ -116,6 +131,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_document_says_the_same_with_nothing_raw_in_it() {
+        let value =
+            serde_json::json!({"a\u{9b}": "\u{1b}[2J\u{7f}\u{202e}\u{e0041}\n\u{1f469}\u{200d}\u{1f52c} 中"});
+        let shown = in_json(&serde_json::to_string_pretty(&value).unwrap());
+        assert!(!shown.chars().any(|c| is_deceptive(c) && c != '\n') && shown.contains('中'), "{shown}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+    }
 
     #[test]
     fn times_are_cut_to_what_matters() {

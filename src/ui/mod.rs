@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use crate::ambient::Ambient;
 use crate::cli::{Color, Global};
 use crate::exit::{self, Exit};
-use crate::task::text::escaped;
+use crate::task::text::{self, escaped};
 use theme::Theme;
 
 /// Where and how a command speaks.
@@ -118,7 +118,7 @@ impl Ui {
     /// Prints the result document.
     pub fn document(&self, document: &Value) {
         let text = serde_json::to_string_pretty(document).unwrap_or_default();
-        self.print(&format!("{text}\n"));
+        self.print(&format!("{}\n", text::in_json(&text)));
     }
 
     /// Tells people something that is not the result.
@@ -172,12 +172,27 @@ impl Ui {
             }
             _ => {
                 let rendered = error.render();
-                let text = if self.err.is_coloured() { rendered.ansi().to_string() } else { rendered.to_string() };
+                // Words of the command line may be somebody else's: a glob's, a script's.
+                let text = match self.err.is_coloured() && !quotes_odd_words(error) {
+                    true => rendered.ansi().to_string(),
+                    false => text::written_out(&rendered.to_string()),
+                };
                 let _ = std::io::stderr().write_all(short_help(&text).as_bytes());
                 Exit::Usage
             }
         }
     }
+}
+
+/// Says whether a wrong command line holds words that must not reach a terminal as they are.
+fn quotes_odd_words(error: &clap::Error) -> bool {
+    use clap::error::ContextValue;
+    let is_odd = |word: &String| escaped(word) != *word;
+    error.context().any(|(_, value)| match value {
+        ContextValue::String(word) => is_odd(word),
+        ContextValue::Strings(words) => words.iter().any(is_odd),
+        _ => false,
+    })
 }
 
 /// Names `-h` at the end of a message, where clap names `--help`: git keeps `git dispatch --help` for itself, and looks for

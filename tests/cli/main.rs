@@ -58,6 +58,7 @@ mod regression_attack; // bugs found by attacking the protocol
 // Trust.
 mod contained; // what an executor plants never runs
 mod corpus; // what the fuzz targets are given
+mod lookalikes; // text that drives terminals or looks like options, wherever text comes in
 mod secrets; // what must not leave a clone
 mod trust; // signatures: whose specs are run, whose work is merged
 mod unfit; // what is dangerous to check out

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::git;
+use crate::task::text::escaped;
 
 /// The result of a part of the demo.
 pub(super) type Result<T> = std::result::Result<T, DemoError>;
@@ -12,7 +13,7 @@ pub(super) type Result<T> = std::result::Result<T, DemoError>;
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub(super) enum DemoError {
     /// The folder that was named is not free.
-    #[error("`{}` is not an empty folder", .path.display())]
+    #[error("`{}` is not an empty folder", escaped(&.path.to_string_lossy()))]
     #[diagnostic(
         code(dispatch::demo::dir),
         help("name a folder that is empty or not there yet; without `--dir` the demo makes one of its own")
@@ -22,7 +23,7 @@ pub(super) enum DemoError {
         path: PathBuf,
     },
     /// There is no folder to play in.
-    #[error("no scratch folder could be made{}", .path.as_ref().map(|path| format!(" at `{}`", path.display())).unwrap_or_default())]
+    #[error("no scratch folder could be made{}", .path.as_ref().map(|path| format!(" at `{}`", escaped(&path.to_string_lossy()))).unwrap_or_default())]
     #[diagnostic(
         code(dispatch::demo::step),
         help("name a place that you may write to, with `--dir D` or with TMPDIR")

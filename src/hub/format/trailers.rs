@@ -1,6 +1,6 @@
 //! Trailers: the `Key: value` lines that end a commit message.
 //!
-//! Owns reading and writing them. Values are single lines; whoever writes one has made it so.
+//! Owns reading and writing them. Values are single lines without anything that drives a terminal, written and read.
 
 /// The trailers of a message, in order; a key may stand several times.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,7 +13,7 @@ impl Trailers {
         let pairs = last.lines().filter_map(|line| {
             let (key, value) = line.split_once(": ")?;
             let is_key = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-            is_key.then(|| (key.to_owned(), value.trim().to_owned()))
+            is_key.then(|| (key.to_owned(), crate::task::text::one_line(value)))
         });
         Self(pairs.collect())
     }

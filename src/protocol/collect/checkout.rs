@@ -110,7 +110,7 @@ fn move_it(session: &Session, following: &Following) -> Result<Option<String>> {
         return Ok(None);
     };
     let name = following.branch.trim_start_matches("refs/heads/");
-    let folder = following.folder.display();
+    let folder = crate::task::text::escaped(&following.folder.to_string_lossy());
     let by_hand =
         |why: &str| Some(format!("{name} in {folder} {why}; `git -C {folder} pull` brings what was merged"));
     if repo.checkout_of(&following.branch)?.as_ref() != Some(&following.folder) {

@@ -75,7 +75,7 @@ pub enum CollectError {
 
 /// What a failed verification says about where its output is.
 pub(super) fn output_in(log: &Path) -> String {
-    format!("its output is in `{}`", log.display())
+    format!("its output is in `{}`", crate::task::text::escaped(&log.to_string_lossy()))
 }
 
 impl CollectError {
