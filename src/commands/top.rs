@@ -6,11 +6,15 @@
 
 mod guard;
 mod reader;
+mod sixteen;
 
+use std::io::{Stdout, stdout};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::Duration;
 
 use miette::Diagnostic;
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::{Context, Outcome};
@@ -19,6 +23,7 @@ use crate::ui::top::view::{Paint, draw};
 use crate::ui::top::{Ask, Input, Key, State};
 use guard::Guard;
 use reader::Reader;
+use sixteen::Sixteen;
 
 /// How long a key is waited for before the clock is looked at.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -68,7 +73,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
 
 /// Gives the terminal back when it goes, however that comes.
 struct Screen {
-    terminal: ratatui::DefaultTerminal,
+    terminal: Terminal<CrosstermBackend<Sixteen<Stdout>>>,
     /// Told last that all is well.
     _guard: Option<Guard>,
 }
@@ -77,7 +82,8 @@ impl Screen {
     fn open() -> std::io::Result<Self> {
         let mut guard = Guard::start();
         // Its panic hook gives the terminal back before the panic is told.
-        let terminal = ratatui::try_init()?;
+        ratatui::try_init()?;
+        let terminal = Terminal::new(CrosstermBackend::new(Sixteen::new(stdout())))?;
         if let Some(guard) = &mut guard {
             guard.changed();
         }
@@ -119,13 +125,20 @@ fn show(context: &Context, asks: &Sender<Ask>, told: &Receiver<Input>) -> std::i
         if !event::poll(PAUSE)? {
             continue;
         }
-        let Some(key) = key_of(&event::read()?) else { continue };
-        match state.update(Input::Key(key)) {
-            Some(Ask::Quit) => return Ok(()),
-            Some(ask) => _ = asks.send(ask),
-            None => {}
+        for key in keys_of(&event::read()?).into_iter().flatten() {
+            match state.update(Input::Key(key)) {
+                Some(Ask::Quit) => return Ok(()),
+                Some(ask) => _ = asks.send(ask),
+                None => {}
+            }
         }
     }
+}
+
+/// The keys of an event. Escape and a key soon after it arrive as one with Alt, above all over a slow line.
+const fn keys_of(event: &Event) -> [Option<Key>; 2] {
+    let has_alt = matches!(event, Event::Key(key) if key.modifiers.contains(KeyModifiers::ALT));
+    [if has_alt { Some(Key::Escape) } else { None }, key_of(event)]
 }
 
 /// What a key means; a resized terminal is drawn anew by itself.

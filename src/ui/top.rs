@@ -170,11 +170,11 @@ impl State {
             Input::Key(key) => return self.press(key),
             Input::Now(now) => self.now = now,
             Input::Fleet(fleet) => {
+                let before = self.opened();
                 self.take(*fleet);
-                // A task that is open is read anew whenever the fleet was, which costs the hub nothing.
-                if let Mode::Task(name, _, _) = &self.mode {
-                    return Some(Ask::Open(name.clone()));
-                }
+                // A task that is open is read anew when something of it is new. What has ended stays as it was read: to
+                // read its output costs the hub something.
+                return self.opened().filter(|row| before.as_ref() != Some(row)).map(|row| Ask::Open(row.name));
             }
             Input::Task(name, text) => self.open(name, text),
             Input::Said(said) => (self.said, self.busy) = (said, false),
@@ -213,6 +213,12 @@ impl State {
         self.fleet = fleet;
         let place = name.and_then(|name| self.rows().iter().position(|row| row.name == name));
         self.chosen = place.unwrap_or(self.chosen).min(self.rows().len().saturating_sub(1));
+    }
+
+    /// The row of the task that is open.
+    fn opened(&self) -> Option<Row> {
+        let Mode::Task(name, _, _) = &self.mode else { return None };
+        self.fleet.tasks.iter().find(|row| row.name == *name).cloned()
     }
 
     fn open(&mut self, name: String, text: Vec<String>) {

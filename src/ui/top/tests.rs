@@ -164,7 +164,10 @@ fn a_task_the_keys_and_a_question_are_drawn() {
     state.update(Input::Key(Key::Page(1)));
     assert!(drawn(&state, 40, 10).contains("\nline 11\\u"), "{}", drawn(&state, 40, 10));
     // Read again while it is open, it stays where it was; what comes when it was closed opens nothing.
-    assert_eq!(state.update(Input::Fleet(Box::new(fleet()))), Some(Ask::Open("p/fail".into())));
+    assert_eq!(state.update(Input::Fleet(Box::new(fleet()))), None, "nothing of it is new");
+    let mut newer = fleet();
+    newer.tasks[3].state = Some(Stand::Pending);
+    assert_eq!(state.update(Input::Fleet(Box::new(newer))), Some(Ask::Open("p/fail".into())));
     state.update(Input::Task("p/fail".into(), vec![format!("{} end", "wide ".repeat(20)); 12]));
     let screen = drawn(&state, 40, 10);
     assert!(screen.contains("line 11 of 12") && screen.contains("wide\nwide wide"), "{screen}");
