@@ -1,7 +1,8 @@
 //! What a remote can do: remembered in this clone, by the remote's address.
 //!
 //! Owns what is known and for how long: what `doctor --probe` found by trying holds until it is tried again; what was
-//! learned from refusals on the way holds for a day, since a refusal may also have been a passing fault. It is a cache:
+//! learned from refusals on the way holds for a day, since a refusal may also have been a passing fault; that nothing can be
+//! deleted, for this process alone. It is a cache:
 //! without it each push finds its way again.
 
 use std::collections::BTreeMap;
@@ -202,7 +203,10 @@ impl Said {
     fn keep(&self) {
         let Some(home) = &self.home else { return };
         let mut all: BTreeMap<String, Record> = home.state.read(FILE).ok().flatten().unwrap_or_default();
-        all.insert(home.url.clone(), self.record.clone());
+        let mut record = self.record.clone();
+        // A rule against deleting is often one for a while, and what stays meanwhile is cleaned up once it is gone.
+        (record.learned.deletes, record.learned.branch_deletes) = (None, None);
+        all.insert(home.url.clone(), record);
         let _ = home.state.write(FILE, &all);
     }
 }
@@ -220,13 +224,15 @@ mod tests {
     fn what_is_seen_twice_is_remembered_for_a_day_and_what_was_tried_for_good() {
         let folder = tempfile::tempdir().unwrap();
         let first = words(folder.path(), 1_000_000);
-        first.saw(Lesson::NoDeletes);
+        first.saw(Lesson::NoRewinds);
         assert_eq!(first.abilities(), Abilities::default(), "once may be a busy lock");
-        first.saw(Lesson::NoDeletes);
+        first.saw(Lesson::NoRewinds);
+        first.learn(Lesson::NoDeletes);
+        assert_eq!(first.abilities().deletes, Some(false));
         first.learn(Lesson::AtMost(7));
         first.learn(Lesson::AtMost(5));
         let later = words(folder.path(), 1_000_060).abilities();
-        assert_eq!((later.deletes, later.refs_per_push), (Some(false), Some(5)));
+        assert_eq!((later.deletes, later.rewinds, later.refs_per_push), (None, Some(false), Some(5)));
         assert_eq!(words(folder.path(), 1_000_000 + 90_000).abilities(), Abilities::default());
         first.probed(Abilities { deletes: Some(true), refs_per_push: Some(9), ..Abilities::default() });
         let probed = words(folder.path(), 9_000_000).abilities();

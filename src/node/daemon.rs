@@ -5,6 +5,7 @@
 
 mod beat;
 mod memory;
+mod tell;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::attempt::{Outcome, carry_out};
 use super::hint::Hints;
-use super::machine::{Effect, Event, Machine, Said, Settings, View};
+use super::machine::{Effect, Event, Machine, Settings, View};
 use super::pool::Share;
 use super::recover;
 use super::view::view;
@@ -462,17 +463,6 @@ impl<'a> Daemon<'a> {
         Ok(Some(pin))
     }
 
-    fn announce_completed(&self, won: &Won, ending: &Ending) {
-        let result = ending.result.unwrap_or(won.base.commit);
-        let changed = self.session.hub.repo.changed(won.base.commit, result).unwrap_or_default();
-        self.announce.happened(&Happened::Completed {
-            task: won.claim.record.task.clone(),
-            files: changed.paths.len() as u64,
-            lines: (changed.added, changed.removed),
-            took: ending.took,
-        });
-    }
-
     /// Takes claims back whose nodes are lost. Somebody else may be doing the same: one of us gets each.
     fn reclaim(&self, claims: &[(TaskName, ObjectId)]) -> Result<()> {
         for (task, id) in claims {
@@ -493,19 +483,5 @@ impl<'a> Daemon<'a> {
             }
         }
         Ok(())
-    }
-
-    fn text(&self, said: Said) -> String {
-        let poll_max = self.session.config.node_settings(self.session.node.as_str()).poll_max;
-        match said {
-            Said::HubAway => "the hub does not answer; what runs goes on, and results wait here".to_owned(),
-            Said::HubBack => "the hub answers again".to_owned(),
-            Said::Broken => {
-                format!("tasks fail at once here, one after the other; resting up to {poll_max}, then trying one")
-            }
-            Said::Draining => "taking no more; a second signal stops what runs and gives it back".to_owned(),
-            Said::Paused => "paused; `git dispatch resume` ends it".to_owned(),
-            Said::Resumed => "resumed".to_owned(),
-        }
     }
 }

@@ -200,8 +200,7 @@ mod tests {
                 shares[who].hold(0);
                 shares[who].want_nothing();
             }
-            let got: Vec<usize> = shares.iter().map(|share| { share.ask(0); share }).map(|share| share.ask(slots)).collect();
-            prop_assert!(got.iter().sum::<usize>() == slots);
+            prop_assert_eq!(shares.iter().map(|share| share.ask(slots)).sum::<usize>(), slots);
         }
     }
 }

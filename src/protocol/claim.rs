@@ -82,6 +82,7 @@ pub fn claim(
 ) -> Result<Claimed> {
     let mut claimed = Claimed::default();
     let picked = pick_tasks(session, snapshot, options);
+    base::complete(session, snapshot, picked.iter().copied().take(options.count))?;
     let mut bids: Vec<Bid> = Vec::new();
     for task in picked {
         if bids.len() == options.count {

@@ -38,7 +38,7 @@ fn one_slot_goes_from_one_clone_to_the_other() {
     let order = fs::read_to_string(one.home("order")).unwrap();
     let letters: String = order.lines().map(|id| id.chars().next().unwrap()).collect();
     // The first may have begun twice before the other had looked.
-    let longest = letters.split(|letter| letter == 'b').map(str::len).max().unwrap();
+    let longest = letters.split('b').map(str::len).max().unwrap();
     assert!(letters.len() == 8 && longest <= 2, "{letters}");
     for (fleet, letter) in [(&one, "a"), (&other, "b")] {
         fleet.collect_and_check(&ids.map(|nth| format!("{letter}{nth}")));
