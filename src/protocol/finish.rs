@@ -169,8 +169,12 @@ pub fn publish(session: &Session, waiting: &Waiting, beat: Option<&NodeRecord>) 
     for turn in 0..TRIES {
         let edits = entry.edits(session, lease, finish, beat)?;
         // A server may refuse a whole push for one branch in it. Only the claim counts, so it goes alone then.
-        let pushed = if turn < TOGETHER { &edits[..] } else { &edits[..1] };
-        let mut answers = match session.hub.publish_unsettled(pushed) {
+        let pushed = match turn {
+            0 => session.hub.publish_unsettled(&edits),
+            turn if turn < TOGETHER => session.hub.publish_apart(&edits),
+            _ => session.hub.publish_unsettled(&edits[..1]),
+        };
+        let mut answers = match pushed {
             Ok(answers) => answers,
             Err(error) if error.is_unreachable() => return Ok(Finished::Waiting),
             Err(error) => return Err(error.into()),

@@ -180,6 +180,8 @@ fn what_is_printed_is_what_is_described() {
     schema.check(&a, "cancel", &["cancel", "bad"]);
     schema.check(&a, "pause", &["pause", "--all"]);
     schema.check(&a, "resume", &["resume", "--all"]);
+    schema.check(&a, "doctor", &["doctor"]);
+    schema.check(&a, "doctor", &["doctor", "--probe", "--republish"]);
     intake(&mut schema, &a);
     reading(&mut schema, &a);
     let described: BTreeSet<String> = schema.whole["commands"].as_object().unwrap().keys().cloned().collect();
