@@ -83,6 +83,8 @@ pub enum Color {
 pub enum Command {
     #[command(about = "Setting up: write git-dispatch.toml and name this node")]
     Init(commands::init::Args),
+    #[command(about = "Setting up: see what is wrong, here and on the remote, and mend it")]
+    Doctor(commands::doctor::Args),
     #[command(about = "Setting up: see a whole day of work in a scratch folder")]
     Demo(commands::demo::Args),
     #[command(about = "Setting up: print completions for a shell")]
@@ -217,6 +219,7 @@ fn run(cli: Cli, mut ambient: Ambient) -> Exit {
 fn carry_out(context: &Context, command: Command) -> commands::Outcome {
     match command {
         Command::Init(args) => commands::init::run(context, &args),
+        Command::Doctor(args) => commands::doctor::run(context, &args),
         Command::Demo(args) => commands::demo::run(context, &args),
         Command::Comment(args) => commands::comment::run(context, &args),
         Command::Factory(args) => commands::factory::run(context, &args),

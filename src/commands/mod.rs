@@ -10,6 +10,7 @@ pub mod comment;
 pub mod completions;
 pub mod conflicts;
 pub mod demo;
+pub mod doctor;
 pub mod done;
 pub mod enqueue;
 pub mod examples;

@@ -1,5 +1,8 @@
 //! `git dispatch run`
 
+mod several;
+
+use std::path::PathBuf;
 use std::sync::mpsc::channel;
 
 use serde_json::json;
@@ -8,7 +11,7 @@ use super::inbox::hints;
 use super::{Context, Outcome, resolve};
 use crate::exec::Cancel;
 use crate::exit::Exit;
-use crate::node::daemon::{self, Options};
+use crate::node::daemon::{self, Options, Ran};
 use crate::protocol::announce::{Announce, Happened};
 use crate::protocol::inbox::{configured, watch};
 use crate::protocol::notify::Notifying;
@@ -38,6 +41,9 @@ pub struct Args {
     /// The name of this node
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
+    /// Work for this clone; given several times, for all of them with shared slots, fair between them
+    #[arg(long = "repo", value_name = "DIR", conflicts_with_all = ["tasks", "max"])]
+    repos: Vec<PathBuf>,
 }
 
 /// Takes what is dropped into the configured folders, beside the work and as long as no signal comes.
@@ -75,39 +81,59 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     if let Some(node) = &args.node {
         settings.push(("node_name", node.clone().into(), "--node"));
     }
+    if !args.repos.is_empty() {
+        return several::run(context, args, &settings);
+    }
     // A signal must not end the push that publishes what was finished: git is let run to its deadline.
     let session = context.open_until(&settings, &Cancel::new())?;
     trust::demand_key(&session)?;
     let lock = daemon::lock(&session, &context.signals.first)?;
     let progress = Notifying::start(&session, Progress::start(&context.ui, "running"));
-    let mut options = Options {
-        tasks: Vec::new(),
-        slots: session.config.node_settings(session.node.as_str()).slots as usize,
-        max: args.max,
-        watch: args.watch,
-    };
+    let mut options = options(&session, args);
     if !args.tasks.is_empty() {
         session.sync()?;
         options.tasks = resolve(&session, &session.snapshot()?, &args.tasks)?;
     }
-    let ran = match args.watch && !session.config.inbox.paths.is_empty() {
-        true => with_inbox(context, &session, &progress, || {
-            daemon::run(&session, &options, &context.signals, &progress)
-        })?,
-        false => daemon::run(&session, &options, &context.signals, &progress)?,
-    };
+    let ran = one(context, &session, &options, &progress)?;
     // The next start need not wait until everybody is told.
     drop(lock);
     drop(progress);
+    report(context, &[(session, ran)])
+}
+
+fn options(session: &Session, args: &Args) -> Options {
+    Options {
+        tasks: Vec::new(),
+        slots: session.config.node_settings(session.node.as_str()).slots as usize,
+        max: args.max,
+        watch: args.watch,
+        share: None,
+    }
+}
+
+/// Runs for one clone.
+fn one(context: &Context, session: &Session, options: &Options, announce: &dyn Announce) -> Result<Ran> {
+    let work = || daemon::run(session, options, &context.signals, announce);
+    match options.watch && !session.config.inbox.paths.is_empty() {
+        true => with_inbox(context, session, announce, work),
+        false => work(),
+    }
+}
+
+fn report(context: &Context, all: &[(Session, Ran)]) -> Outcome {
     if context.ui.json {
-        let snapshot = session.snapshot()?;
-        let tasks: Vec<_> =
-            ran.tasks.iter().filter_map(|name| snapshot.get(name)).map(|task| json::task(&session, task)).collect();
+        let mut tasks = Vec::new();
+        for (session, ran) in all {
+            let snapshot = session.snapshot()?;
+            let ran = ran.tasks.iter().filter_map(|name| snapshot.get(name));
+            tasks.extend(ran.map(|task| json::task(session, task)));
+        }
         context.ui.document(&json!({"ran": tasks}));
-    } else if ran.tasks.is_empty() {
+    } else if all.iter().all(|(_, ran)| ran.tasks.is_empty()) {
         context.ui.note("nothing to run");
     }
-    Ok(match (ran.tasks.is_empty(), ran.failed) {
+    let failed: usize = all.iter().map(|(_, ran)| ran.failed).sum();
+    Ok(match (all.iter().all(|(_, ran)| ran.tasks.is_empty()), failed) {
         (true, _) => Exit::Nothing,
         (false, 0) => Exit::Done,
         (false, _) => Exit::Partly,

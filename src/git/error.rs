@@ -88,6 +88,18 @@ pub enum Error {
         /// What git said.
         detail: String,
     },
+    /// A clone without trees could not fetch, most likely for want of them.
+    #[error("this partial clone has no trees, and what the hub has cannot be fetched into it: {}", escaped(&sentence(.detail)))]
+    #[diagnostic(
+        code(dispatch::repo::treeless),
+        help(
+            "have them fetched: `git config remote.NAME.partialclonefilter blob:none && git fetch --refetch NAME`"
+        )
+    )]
+    Treeless {
+        /// What git said.
+        detail: String,
+    },
     /// The branch that results go to is not there.
     #[error("the target branch `{}` does not exist on the hub", escaped(.branch))]
     #[diagnostic(
@@ -118,6 +130,18 @@ pub enum Error {
         path: PathBuf,
         /// The reason.
         detail: String,
+    },
+    /// The repository names its objects by another hash than SHA-1.
+    #[error("the repository `{}` names its objects by `{}`, which git-dispatch does not read yet", .path.display(), escaped(.format))]
+    #[diagnostic(
+        code(dispatch::repo::object_format),
+        help("use a repository whose objects are named by SHA-1, as is git's default")
+    )]
+    ObjectFormat {
+        /// The repository.
+        path: PathBuf,
+        /// The hash.
+        format: String,
     },
     /// The repository keeps its refs in a format that gix cannot read.
     #[error("the repository `{}` keeps its refs as `{format}`, which git-dispatch does not read yet", escaped(&.path.to_string_lossy()))]

@@ -119,6 +119,40 @@ impl Repo {
     }
 }
 
+/// What killed processes, or a machine that lost its power, may have left among the refs of a repository.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LeftBehind {
+    /// Locks that are older than any write takes.
+    pub locks: Vec<PathBuf>,
+    /// Ref files without content.
+    pub empty: Vec<PathBuf>,
+}
+
+/// Looks for it below a folder of a git directory, such as `refs`.
+pub fn left_behind(git_dir: &Path, folder: &str) -> LeftBehind {
+    let mut left = LeftBehind::default();
+    find_left(&git_dir.join(folder), &mut left);
+    left.locks.push(git_dir.join("packed-refs.lock"));
+    left.locks.retain(|lock| made_at(lock).and_then(|made| made.elapsed().ok()).is_some_and(|age| age >= STALE));
+    left.locks.sort();
+    left.empty.sort();
+    left
+}
+
+fn find_left(folder: &Path, left: &mut LeftBehind) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let Ok(about) = fs::symlink_metadata(&path) else { continue };
+        if about.is_dir() {
+            find_left(&path, left);
+        } else if path.extension().is_some_and(|extension| extension == "lock") {
+            left.locks.push(path);
+        } else if about.is_file() && about.len() == 0 {
+            left.empty.push(path);
+        }
+    }
+}
+
 /// How old a lock file must be to count as left behind. The user's own branches and the packed refs are also locked by
 /// commands of theirs, and for as long as a hook of theirs takes.
 fn stale_after(path: &Path) -> Duration {

@@ -13,6 +13,7 @@ pub mod memory;
 pub mod merge;
 pub mod notes;
 pub mod objects;
+pub mod partial;
 pub mod porcelain;
 pub mod process;
 pub mod refs;

@@ -13,7 +13,7 @@ use gix::ObjectId;
 
 /// What runs on the other side of a fetch: a section of the configuration that is named after an address may name another
 /// program, and for a path it would run here.
-const UPLOAD: &str = "--upload-pack=git-upload-pack";
+pub(super) const UPLOAD: &str = "--upload-pack=git-upload-pack";
 
 /// The same of a push.
 const RECEIVE: &str = "--receive-pack=git-receive-pack";
@@ -164,6 +164,9 @@ impl Repo {
         let output = git.run(&args, None)?;
         if output.is_success() {
             return Ok(());
+        }
+        if self.lacks_trees() {
+            return Err(Error::Treeless { detail: output.stderr });
         }
         Err(Error::Unreachable { remote: remote.name.clone(), detail: output.stderr })
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use gix::bstr::ByteSlice;
 
 use super::error::{Error, Result};
+use super::partial::Whole;
 use super::porcelain;
 use super::process::Git;
 use crate::ambient::Ambient;
@@ -20,6 +21,7 @@ pub struct Repo {
     common_dir: PathBuf,
     work_tree: Option<PathBuf>,
     cancel: Cancel,
+    pub(super) whole: Whole,
 }
 
 /// Who writes commits: name and address.
@@ -62,7 +64,10 @@ impl Repo {
         let unusable = |detail: String| Error::Unusable { path: git_dir.to_owned(), detail };
         let options = gix::open::Options::default().cli_overrides(settings);
         let opened = gix::open_opts(git_dir, options);
-        let mut gix = opened.map_err(|error| unusable(error.to_string()))?;
+        let mut gix = opened.map_err(|error| match object_format(git_dir) {
+            Some(format) if format != "sha1" => Error::ObjectFormat { path: git_dir.to_owned(), format },
+            _ => unusable(error.to_string()),
+        })?;
         let format = gix.config_snapshot().string("extensions.refStorage");
         if let Some(format) = format.filter(|format| format.as_bstr() != "files") {
             // gix opens such a repository and shows no refs at all: an empty queue would be a lie.
@@ -77,6 +82,7 @@ impl Repo {
             work_tree: gix.workdir().map(tidy),
             gix,
             cancel: Cancel::new(),
+            whole: Whole::default(),
         })
     }
 
@@ -174,6 +180,12 @@ impl Repo {
     pub fn head_branch(&self) -> Option<String> {
         self.gix.head_name().ok().flatten().map(|name| name.as_bstr().to_string())
     }
+}
+
+/// The hash that a repository says it names its objects by, for one that cannot be opened.
+fn object_format(git_dir: &Path) -> Option<String> {
+    let file = gix::config::File::from_path_no_includes(git_dir.join("config"), gix::config::Source::Local).ok()?;
+    file.string("extensions.objectFormat").map(|format| format.to_string())
 }
 
 /// Names where a setting stands as `git config --show-scope` does.

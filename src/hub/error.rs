@@ -41,12 +41,24 @@ pub enum Error {
     #[diagnostic(
         code(dispatch::hub::memory_lost),
         help(
-            "it was restored from an old copy, rewritten, or is another hub than before; nothing was pruned here, and nothing is claimed until it has its records back"
+            "it was restored from an old copy, rewritten, or is another hub than before; nothing was pruned here, and nothing is claimed until it has its records back: `git dispatch doctor --republish` gives it what this clone has"
         )
     )]
     MemoryLost {
         /// The refs concerned.
         detail: String,
+    },
+    /// The hub and this clone have gone different ways.
+    #[error("the hub has gone another way than this clone: {}", escaped(.names))]
+    #[diagnostic(
+        code(dispatch::hub::apart),
+        help(
+            "what agrees was given back; for the rest a person must say which side is right: `git log --graph` shows both, and `git push` with a lease moves the hub's"
+        )
+    )]
+    Apart {
+        /// The refs concerned.
+        names: String,
     },
     /// A record is of a newer version than this program.
     #[error("{what} is of format version {version}, and this program knows {known}")]

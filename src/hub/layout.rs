@@ -95,6 +95,26 @@ impl Layout {
         format!("{}{name}", self.nodes())
     }
 
+    /// What the scratch refs of a probe begin with, made by the clone of this id.
+    pub fn scratch(&self, clone: &str) -> String {
+        format!("{}{clone}/", self.scratches())
+    }
+
+    /// What the scratch refs of all probes begin with.
+    pub fn scratches(&self) -> String {
+        format!("{}probe/", self.prefix)
+    }
+
+    /// The scratch ref among the notes.
+    pub fn scratch_notes(&self, clone: &str) -> String {
+        format!("{}-probe/{clone}", self.notes())
+    }
+
+    /// The scratch branch, without `refs/heads/`.
+    pub fn scratch_branch(&self, clone: &str) -> String {
+        format!("{}dispatch-probe-{clone}", self.branch_prefix)
+    }
+
     /// What the names of all kept attempts begin with.
     pub fn attempts(&self) -> String {
         format!("{}attempts/", self.prefix)
@@ -207,6 +227,25 @@ impl Layout {
     /// What the names of all refs begin with that nobody else ever sees.
     pub const fn local() -> &'static str {
         LOCAL
+    }
+
+    /// Says whether a shared ref only tells people what others decide by: branches, output, nodes' records.
+    pub fn is_projection(&self, name: &str) -> bool {
+        name.starts_with(&self.task_branches()) && !self.is_ours(name)
+            || name.starts_with(&self.nodes())
+            || name.starts_with(&self.statuses())
+            || name == self.reports()
+            || self.is_logs(name)
+    }
+
+    /// Says whether a shared ref holds output.
+    pub fn is_logs(&self, name: &str) -> bool {
+        name.starts_with(&self.all_logs())
+    }
+
+    /// Reads a target branch back from where it is mirrored.
+    pub fn branch_mirrored(name: &str) -> Option<&str> {
+        name.strip_prefix(LOCAL)?.strip_prefix("target/")
     }
 
     /// Where a target branch of the hub is mirrored.

@@ -4,7 +4,7 @@
 //! shared; what the hub holds can be read again.
 
 use std::fs::{File, TryLockError};
-use std::io::Write;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,12 @@ use super::error::{Error, Result};
 use crate::ambient::Ambient;
 use crate::fail;
 use crate::git::Error as GitError;
+
+/// The file of the clone's id.
+const ID: &str = "clone-id";
+
+/// How long a command waits for another one that draws the id.
+const DRAWING: Duration = Duration::from_secs(10);
 
 /// The folder of this clone's own state.
 #[derive(Debug, Clone)]
@@ -36,21 +42,40 @@ impl LocalState {
         let root = common_dir.join("dispatch");
         std::fs::create_dir_all(&root).map_err(|error| GitError::file(&root, error))?;
         let mut state = Self { root, clone_id: String::new(), instance: String::new() };
-        let path = state.path("clone-id");
-        let read =
-            || std::fs::read_to_string(&path).ok().map(|id| id.trim().to_owned()).filter(|id| !id.is_empty());
-        state.clone_id = match read() {
+        state.clone_id = match state.read_id() {
             Some(id) => id,
-            None => {
-                let id = ambient.nonce().map_err(Error::Random)?[..16].to_owned();
-                // Two commands at once in a fresh clone: the first one's id stays.
-                persist(&path, id.as_bytes(), true)?;
-                read().unwrap_or(id)
-            }
+            None => state.draw_id(ambient)?,
         };
         let start = ambient.nonce().map_err(Error::Random)?;
         state.instance = format!("{}.{}", state.clone_id, &start[24..]);
         Ok(state)
+    }
+
+    /// The id of this clone; `None` where none was drawn, or it came with a copy of the folder. A copied clone is another
+    /// clone: under one id each of the two would take the other for dead and its claims for its own. The file names its own
+    /// inode, which no copy has; where there are no inodes, a copy is not told apart.
+    fn read_id(&self) -> Option<String> {
+        let mut file = File::open(self.path(ID)).ok()?;
+        let mut text = String::new();
+        file.read_to_string(&mut text).ok()?;
+        let mut lines = text.lines().map(str::trim);
+        let id = lines.next().filter(|id| !id.is_empty())?;
+        let is_here = lines.next().unwrap_or_default() == inode(&file).ok()?;
+        is_here.then(|| id.to_owned())
+    }
+
+    /// Draws an id. Of two commands at once in a fresh clone the first one's stays.
+    fn draw_id(&self, ambient: &Ambient) -> Result<String> {
+        let _lock = self.wait_for_lock_file("clone-id.lock", DRAWING)?;
+        if let Some(id) = self.read_id() {
+            return Ok(id);
+        }
+        let id = ambient.nonce().map_err(Error::Random)?[..16].to_owned();
+        persist_with(&self.path(ID), |file| {
+            let line = inode(file)?;
+            writeln!(file, "{id}\n{line}")
+        })?;
+        Ok(id)
     }
 
     /// Returns the path of a file in the folder.
@@ -79,7 +104,7 @@ impl LocalState {
         let path = self.path(name);
         let text = serde_json::to_vec_pretty(record)
             .map_err(|error| Error::State { path: path.clone(), detail: error.to_string() })?;
-        persist(&path, &text, false)
+        persist(&path, &text)
     }
 
     /// Removes a record; one that is gone already is no error.
@@ -138,27 +163,34 @@ impl LocalState {
 }
 
 /// Writes a file whole: to a temporary one beside it, synced, renamed, and the folder synced.
-pub fn persist(path: &Path, content: &[u8], keep_old: bool) -> Result<()> {
+pub fn persist(path: &Path, content: &[u8]) -> Result<()> {
+    persist_with(path, |file| file.write_all(content))
+}
+
+fn persist_with(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<()> {
     let failed = |error| Error::from(GitError::file(path, error));
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(failed)?;
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    file.write_all(content).map_err(failed)?;
+    fill(file.as_file_mut()).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
     fail::point("file.written");
-    if keep_old {
-        match file.persist_noclobber(path) {
-            Err(error) if error.error.kind() != std::io::ErrorKind::AlreadyExists => {
-                return Err(failed(error.error));
-            }
-            _ => {}
-        }
-    } else {
-        file.persist(path).map_err(|error| failed(error.error))?;
-    }
+    file.persist(path).map_err(|error| failed(error.error))?;
     fail::point("file.renamed");
     // Without it the rename itself may be lost with the power.
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+}
+
+/// The line that names a file's inode; empty where there are none.
+#[cfg(unix)]
+fn inode(file: &File) -> std::io::Result<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    Ok(format!("inode {}", file.metadata()?.ino()))
+}
+
+#[cfg(not(unix))]
+fn inode(_: &File) -> std::io::Result<String> {
+    Ok(String::new())
 }
 
 #[cfg(test)]
@@ -174,6 +206,22 @@ mod tests {
         assert_eq!(one.clone_id, two.clone_id);
         assert_ne!(one.instance, two.instance);
         assert!(one.is_own(&two.instance) && !one.is_own("other.1"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_copy_is_another_clone_and_one_that_was_moved_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, moved) = (folder.path().join("one"), folder.path().join("moved"));
+        let ambient = Ambient::system().unwrap();
+        let id = LocalState::open(&one, &ambient).unwrap().clone_id;
+        std::fs::rename(&one, &moved).unwrap();
+        assert_eq!(LocalState::open(&moved, &ambient).unwrap().clone_id, id);
+        std::fs::create_dir_all(one.join("dispatch")).unwrap();
+        std::fs::copy(moved.join("dispatch/clone-id"), one.join("dispatch/clone-id")).unwrap();
+        let copy = LocalState::open(&one, &ambient).unwrap().clone_id;
+        assert_ne!(copy, id);
+        assert_eq!(LocalState::open(&one, &ambient).unwrap().clone_id, copy);
     }
 
     #[test]

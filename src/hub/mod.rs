@@ -4,6 +4,7 @@
 //! which shared state moves: [`Hub::publish`] and [`Hub::sync`]. It is the only code that knows a ref's name. What a
 //! move means for a task, and when to make it, is `protocol`'s.
 
+pub mod ability;
 pub mod bundle;
 pub mod control;
 pub mod error;
@@ -14,13 +15,14 @@ pub mod local;
 pub mod nodes;
 pub mod notes;
 pub mod outbox;
+pub mod probe;
 pub mod publish;
 pub mod snapshot;
 pub mod sync;
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+pub use ability::{Abilities, Words};
 pub use error::{Error, Result};
 pub use layout::Layout;
 pub use publish::{Answer, Edit};
@@ -54,40 +56,18 @@ pub struct Hub {
     pub words: Words,
 }
 
-/// What a remote said, shared by the clones of a [`Hub`].
-#[derive(Debug, Clone, Default)]
-pub struct Words(Arc<Mutex<Said>>);
-
-#[derive(Debug, Default)]
-struct Said {
-    /// For people, when it last refused.
-    refusal: Option<String>,
-    /// That it takes no atomic pushes.
-    is_without_atomic: bool,
-}
-
-impl Words {
-    fn heard(&self, words: String) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).refusal = Some(words);
-    }
-
-    fn last(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).refusal.clone()
-    }
-
-    fn heard_without_atomic(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_without_atomic = true;
-    }
-
-    fn is_without_atomic(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_without_atomic
-    }
-}
-
 impl Hub {
     /// Says whether the hub is this repository itself.
     pub const fn is_embedded(&self) -> bool {
         matches!(self.place, Place::Embedded)
+    }
+
+    /// What is known of what the hub can do; this repository itself can do everything.
+    pub fn abilities(&self) -> Abilities {
+        match self.place {
+            Place::Remote(_) => self.words.abilities(),
+            Place::Embedded => Abilities::default(),
+        }
     }
 
     /// Makes the error that says that the hub does not let this ref be changed, in its own words where it said any.
@@ -111,6 +91,13 @@ impl Hub {
     /// Returns the tip of a target branch, as far as this clone knows.
     pub fn target_tip(&self, branch: &str) -> Option<ObjectId> {
         self.known(&Layout::branch_ref(branch))
+    }
+
+    /// Lists the target branches that this clone mirrors, the default one first.
+    pub fn mirrored_targets(&self) -> Result<Vec<String>> {
+        let refs = self.repo.refs_with_prefix(&Layout::mirrored_branch(""))?;
+        let named = refs.iter().filter_map(|(name, _)| Layout::branch_mirrored(name)).map(str::to_owned);
+        Ok(std::iter::once(self.target.clone()).chain(named.filter(|name| *name != self.target)).collect())
     }
 
     /// Returns the local ref that mirrors the shared ref `name`. Branches are mirrored apart from the user's own.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::error::Result;
 use super::{Edit, Hub};
 use crate::ambient::Ambient;
+use crate::git::ObjectId;
 use crate::git::objects::{NewCommit, NewEntry};
 use crate::git::repo::Identity;
 use crate::task::{Name, TaskName};
@@ -124,15 +125,18 @@ impl Hub {
         let files: Vec<String> = tails.iter().map(|tail| tail_file(&tail.task)).collect();
         let mut entries = vec![NewEntry { name: "node.json", content: &text }];
         entries.extend(files.iter().zip(tails).map(|(name, tail)| NewEntry { name, content: &tail.text }));
+        let name = self.layout.node(node);
+        let old = self.known(&name);
+        // Where nothing may be replaced by what does not descend from it, beats are chained.
+        let before = old.filter(|_| self.abilities().rewinds == Some(false));
+        let parents: Vec<ObjectId> = before.into_iter().collect();
         let commit = self.repo.write_commit(&NewCommit {
             tree: self.repo.write_tree(&entries)?,
-            parents: &[],
+            parents: &parents,
             message: &format!("{} is {}\n", record.name, record.state),
             by,
             at: ambient.now(),
         })?;
-        let name = self.layout.node(node);
-        let old = self.known(&name);
         Ok(Edit::new(name, old, Some(commit)))
     }
 }

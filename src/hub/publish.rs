@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::ability::{Abilities, Lesson};
 use super::error::Result;
 use super::{Hub, Layout, Place};
 use crate::git::porcelain::PushFlag;
@@ -45,10 +46,21 @@ const PUSH_SIZE: usize = 1000;
 
 impl Hub {
     /// Makes the edits, each for itself, and answers edit by edit. What the push leaves open is settled by reading the
-    /// refs again.
+    /// refs again; what a hub refused as a whole is tried in parts: there may be one ref too many, or one of a kind that it
+    /// does not take.
     pub fn publish(&self, edits: &[Edit]) -> Result<Vec<Answer>> {
-        let mut answers = self.publish_unsettled(edits)?;
+        let (mut answers, is_heard) = self.publish_heard(edits)?;
         self.settle(edits, &mut answers)?;
+        if is_heard {
+            self.try_apart(edits, &mut answers)?;
+        }
+        Ok(answers)
+    }
+
+    /// Makes edits in parts that were refused as a whole.
+    pub fn publish_apart(&self, edits: &[Edit]) -> Result<Vec<Answer>> {
+        let mut answers = vec![Answer::Unknown; edits.len()];
+        self.try_apart(edits, &mut answers)?;
         Ok(answers)
     }
 
@@ -62,7 +74,9 @@ impl Hub {
         if edits.is_empty() {
             return Ok(Vec::new());
         }
-        if self.words.is_without_atomic() {
+        let abilities = self.abilities();
+        let is_too_much = abilities.refs_per_push.is_some_and(|most| edits.len() > most);
+        if abilities.atomic == Some(false) || is_too_much {
             return self.publish_in_order(edits, decides);
         }
         let heard = self.push(remote, edits, true)?;
@@ -71,8 +85,16 @@ impl Hub {
         self.settle(edits, &mut answers)?;
         let has_moved = answers.iter().any(|answer| *answer != Answer::Unknown);
         if is_silent && !has_moved && self.repo.is_without_atomic(remote, &edits[0], self.deadline)? {
-            self.words.heard_without_atomic();
+            self.words.learn(Lesson::NoAtomic);
             return self.publish_in_order(edits, decides);
+        }
+        if !is_silent && !has_moved && edits.len() > 2 && !self.words.has_taken(edits.len()) {
+            // Refused as a whole, and they may only be too many. If that was not it, it is not tried again.
+            let answers = self.publish_in_order(edits, decides)?;
+            if !answers[decides].is_yes() {
+                self.words.took(edits.len());
+            }
+            return Ok(answers);
         }
         Ok(answers)
     }
@@ -92,46 +114,151 @@ impl Hub {
     /// Makes the edits as [`Hub::publish`] does, faster where there are many and nothing is in their way: a server takes a
     /// batch as one transaction, and else rewrites its packed refs for each deletion.
     pub fn publish_many(&self, edits: &[Edit]) -> Result<Vec<Answer>> {
-        let mut answers = Vec::with_capacity(edits.len());
+        let abilities = self.abilities();
+        let possible: Vec<usize> =
+            (0..edits.len()).filter(|at| self.is_possible(&edits[*at], &abilities)).collect();
+        let size = size_of_push(&abilities);
+        let mut answers = vec![Answer::Unknown; edits.len()];
         // A few more than that are no push of their own.
-        let parts = edits.len().div_ceil(PUSH_SIZE + PUSH_SIZE / 10).max(1);
-        for part in edits.chunks(edits.len().div_ceil(parts).max(1)) {
-            let is_worth_it = part.len() > 1 && !self.words.is_without_atomic();
-            let together = if is_worth_it { self.publish_atomically(part, part.len() - 1)? } else { Vec::new() };
-            match !together.is_empty() && together.iter().all(Answer::is_yes) {
-                true => answers.extend(together),
-                false => answers.extend(self.publish(part)?),
-            }
+        let spare = if abilities.refs_per_push.is_some() { 0 } else { size / 10 };
+        let parts = possible.len().div_ceil(size + spare).max(1);
+        for places in possible.chunks(possible.len().div_ceil(parts).max(1)) {
+            let part: Vec<Edit> = places.iter().map(|at| edits[*at].clone()).collect();
+            let is_worth_it = part.len() > 1 && abilities.atomic != Some(false);
+            let together = if is_worth_it { self.publish_atomically(&part, part.len() - 1)? } else { Vec::new() };
+            let got = match !together.is_empty() && together.iter().all(Answer::is_yes) {
+                true => together,
+                false => self.publish(&part)?,
+            };
+            places.iter().zip(got).for_each(|(at, answer)| answers[*at] = answer);
         }
         Ok(answers)
     }
 
     /// Makes the edits, each for itself; what the push leaves open is `Unknown`, for a sync that follows to settle.
     pub fn publish_unsettled(&self, edits: &[Edit]) -> Result<Vec<Answer>> {
-        let mut answers = Vec::with_capacity(edits.len());
+        Ok(self.publish_heard(edits)?.0)
+    }
+
+    /// Does the same, and says whether the hub answered every push of it. What it is known not to do is not tried.
+    pub fn publish_heard(&self, edits: &[Edit]) -> Result<(Vec<Answer>, bool)> {
+        let (mut answers, mut is_heard) = (vec![Answer::Unknown; edits.len()], true);
         match &self.place {
             Place::Remote(remote) => {
-                for part in edits.chunks(PUSH_SIZE) {
-                    let heard = self.push(remote, part, false)?;
-                    answers.extend(heard.unwrap_or_else(|| vec![Answer::Unknown; part.len()]));
+                let abilities = self.abilities();
+                let possible: Vec<usize> =
+                    (0..edits.len()).filter(|at| self.is_possible(&edits[*at], &abilities)).collect();
+                for places in possible.chunks(size_of_push(&abilities)) {
+                    let part: Vec<Edit> = places.iter().map(|at| edits[*at].clone()).collect();
+                    match self.push(remote, &part, false)? {
+                        Some(got) => places.iter().zip(got).for_each(|(at, answer)| answers[*at] = answer),
+                        None => is_heard = false,
+                    }
                 }
             }
             Place::Embedded => {
-                for edit in edits {
+                for (at, edit) in edits.iter().enumerate() {
                     match self.change_locally(std::slice::from_ref(edit)) {
-                        Ok(answer) => answers.extend(answer),
+                        Ok(answer) => answers[at] = answer[0],
                         // What was made before it must be told.
-                        Err(_) if answers.iter().any(Answer::is_yes) => answers.push(Answer::Unknown),
+                        Err(_) if answers.iter().any(Answer::is_yes) => {}
                         Err(error) => return Err(error),
                     }
                 }
             }
         }
-        Ok(answers)
+        Ok((answers, is_heard))
+    }
+
+    /// Says whether the hub is not known to refuse such an edit whatever it holds.
+    fn is_possible(&self, edit: &Edit, abilities: &Abilities) -> bool {
+        let is_branch = edit.name.starts_with("refs/heads/") && !self.layout.is_ours(&edit.name);
+        let allowed = if is_branch { abilities.branch_deletes } else { abilities.deletes };
+        edit.new.is_some() || allowed != Some(false)
+    }
+
+    /// Tries in parts what was refused as a whole, and takes in what a refusal teaches.
+    fn try_apart(&self, edits: &[Edit], answers: &mut [Answer]) -> Result<()> {
+        if self.is_embedded() {
+            return Ok(());
+        }
+        let abilities = self.abilities();
+        let (kept, gone): (Vec<usize>, Vec<usize>) = (0..edits.len())
+            .filter(|at| self.is_possible(&edits[*at], &abilities))
+            .partition(|at| edits[*at].new.is_some());
+        let all = [&kept[..], &gone[..]].concat();
+        if all.len() < 2 || all.iter().any(|at| answers[*at] != Answer::Unknown) {
+            self.wonder(edits, &all, answers);
+            return Ok(());
+        }
+        match kept.is_empty() || gone.is_empty() {
+            true => self.halve(edits, &all, answers).map(drop),
+            false => {
+                // A kind that is refused must not take the other with it.
+                let is_taken = self.push_part(edits, &kept, answers)? && self.push_part(edits, &gone, answers)?;
+                if is_taken && !self.words.has_taken(all.len()) {
+                    self.words.saw(Lesson::AtMost(kept.len().max(gone.len())));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Pushes a part of the edits; says whether all of it was taken.
+    fn push_part(&self, edits: &[Edit], places: &[usize], answers: &mut [Answer]) -> Result<bool> {
+        let part: Vec<Edit> = places.iter().map(|at| edits[*at].clone()).collect();
+        let (mut got, is_heard) = self.publish_heard(&part)?;
+        self.settle(&part, &mut got)?;
+        places.iter().zip(&got).for_each(|(at, answer)| answers[*at] = *answer);
+        if is_heard && places.len() > 1 && got.iter().all(|answer| *answer == Answer::Unknown) {
+            return self.halve(edits, places, answers);
+        }
+        self.wonder(edits, places, answers);
+        Ok(got.iter().all(Answer::is_yes))
+    }
+
+    fn halve(&self, edits: &[Edit], places: &[usize], answers: &mut [Answer]) -> Result<bool> {
+        let (mut rest, mut is_taken) = (places, true);
+        // Where nothing can be deleted, each half would be refused down to the last one.
+        while let [first, others @ ..] = rest
+            && edits[*first].new.is_none()
+        {
+            rest = others;
+            if self.push_part(edits, &[*first], answers)? {
+                break;
+            }
+            is_taken = false;
+            if !self.is_possible(&edits[*first], &self.abilities()) {
+                return Ok(false);
+            }
+        }
+        let (one, other) = rest.split_at(rest.len() / 2);
+        for part in [one, other].into_iter().filter(|part| !part.is_empty()) {
+            is_taken &= self.push_part(edits, part, answers)?;
+        }
+        if is_taken && !self.words.has_taken(places.len()) {
+            self.words.saw(Lesson::AtMost(other.len()));
+        }
+        Ok(is_taken)
+    }
+
+    /// Takes in what a hub that answered left as it was.
+    fn wonder(&self, edits: &[Edit], places: &[usize], answers: &[Answer]) {
+        for at in places.iter().filter(|at| answers[**at] == Answer::Unknown) {
+            let edit = &edits[*at];
+            match (edit.old, edit.new) {
+                (_, None) if edit.name.starts_with("refs/heads/") && !self.layout.is_ours(&edit.name) => {
+                    self.words.saw(Lesson::NoBranchDeletes);
+                }
+                (_, None) => self.words.saw(Lesson::NoDeletes),
+                (Some(old), Some(new)) if !self.repo.is_ancestor(old, new) => self.words.saw(Lesson::NoRewinds),
+                _ => {}
+            }
+        }
     }
 
     /// Pushes once; `None` where the hub answers, and said nothing of any ref.
-    fn push(&self, remote: &Remote, edits: &[Edit], atomic: bool) -> Result<Option<Vec<Answer>>> {
+    pub(super) fn push(&self, remote: &Remote, edits: &[Edit], atomic: bool) -> Result<Option<Vec<Answer>>> {
         if edits.is_empty() {
             return Ok(Some(Vec::new()));
         }
@@ -159,12 +286,15 @@ impl Hub {
                 Some(_) => Answer::Yes,
             })
             .collect();
+        if answers.iter().all(Answer::is_yes) {
+            self.words.took(answers.len());
+        }
         self.move_mirror(edits, &answers);
         Ok(Some(answers))
     }
 
     /// Reads again what is open.
-    fn settle(&self, edits: &[Edit], answers: &mut [Answer]) -> Result<()> {
+    pub(super) fn settle(&self, edits: &[Edit], answers: &mut [Answer]) -> Result<()> {
         let open: Vec<usize> = (0..edits.len()).filter(|at| answers[*at] == Answer::Unknown).collect();
         let Place::Remote(remote) = &self.place else {
             return Ok(());
@@ -256,6 +386,11 @@ impl Hub {
         }
         self.look(names)
     }
+}
+
+/// How many refs go into one push to a hub that can do so much.
+fn size_of_push(abilities: &Abilities) -> usize {
+    abilities.refs_per_push.unwrap_or(PUSH_SIZE).clamp(1, PUSH_SIZE)
 }
 
 /// Judges an edit by what its ref holds now.

@@ -328,7 +328,7 @@ fn stand(
             None => (oldest(), Standing::Unknown(Unreadable::Missing("spec on the queue"))),
         },
         (Some(Ok(claim)), Some((spec, seal))) => {
-            let reopens = root_of(repo, &claim).and_then(|root| root.reopens).map(|id| id.to_string());
+            let reopens = reopened_by(repo, &claim).map(|id| id.to_string());
             if reopens.is_some() && reopens == seal.claim {
                 match spec_of(claim.record.spec) {
                     Some(spec) => (Some(spec), Standing::Claimed(claim)),
@@ -341,17 +341,18 @@ fn stand(
     }
 }
 
-/// Reads the root of a claim's chain.
-pub fn root_of(repo: &Repo, claim: &Claim) -> Option<ClaimRecord> {
-    let mut root = None;
+/// Says which seal's claim a chain reopens: its root says so, or, where an ended chain could not be deleted, the newest of
+/// the steps that do.
+pub fn reopened_by(repo: &Repo, claim: &Claim) -> Option<ObjectId> {
+    let mut reopens = None;
     repo.first_parents(claim.id, |commit| match ClaimRecord::parse(&commit.message) {
         Ok(record) => {
-            root = Some(record);
-            true
+            reopens = record.reopens;
+            reopens.is_none()
         }
         Err(_) => false,
     });
-    root
+    reopens
 }
 
 /// Reads a claim's chain, newest first.

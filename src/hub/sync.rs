@@ -54,30 +54,63 @@ impl Hub {
         let _lock = state.lock_mirror(self.deadline)?;
         // Likewise what another command publishes while we fetch is newer than what arrives.
         let mirror = self.read_mirror()?;
-        self.fetch_all(remote, branches)?;
         let mut remembered: Remembered = state.read("hub.json")?.unwrap_or_default();
-        let memory_lost = self.move_whole_mirror(&mirror, &mut remembered)?;
+        let mut fetched = self.fetch_all(remote, branches)?;
+        let mut arrived = self.read_arrivals()?;
+        let mut judged = Judgement::new(self, &mirror, &arrived, &remembered.missing);
+        if judged.lost.is_empty() && self.is_chain_missing(&judged) {
+            // Nobody ever deletes these: a second look need not wait for the next sync, which may be a claim later.
+            fetched = self.fetch_all(remote, branches)?;
+            arrived = self.read_arrivals()?;
+            judged = Judgement::new(self, &mirror, &arrived, &judged.missing);
+        }
+        remembered.missing.clone_from(&judged.missing);
+        let memory_lost = (!judged.lost.is_empty()).then(|| judged.lost.join(", "));
+        if memory_lost.is_none() {
+            self.move_whole_mirror(&mirror, &arrived, &judged, &fetched);
+        }
         remembered.url = remote.url.clone();
         remembered.synced_at = Some(at);
         state.write("hub.json", &remembered)?;
+        // An emptied hub has no target either.
+        if memory_lost.is_none() && !fetched.contains(&self.target) {
+            return Err(GitError::NoTarget { branch: self.target.clone() }.into());
+        }
         Ok(Synced { at, memory_lost })
     }
 
-    fn fetch_all(&self, remote: &Remote, branches: &[String]) -> Result<()> {
+    fn is_chain_missing(&self, judged: &Judgement) -> bool {
+        [self.layout.queue(), self.layout.sealed()].iter().any(|name| judged.missing.contains(name))
+    }
+
+    /// Reads what stands on the hub into the arrivals and leaves the mirror as it is, whatever the hub has forgotten: for
+    /// whoever gives it back. Returns what it has, by name; of branches those given and the target.
+    pub fn fetch_apart(&self, state: &LocalState, branches: &[String]) -> Result<BTreeMap<String, ObjectId>> {
+        let Place::Remote(remote) = &self.place else { return Ok(BTreeMap::new()) };
+        let _lock = state.lock_mirror(self.deadline)?;
+        let fetched: BTreeSet<String> =
+            self.fetch_all(remote, branches)?.iter().map(|branch| Layout::branch_ref(branch)).collect();
+        let mut found = self.read_arrivals()?;
+        found.retain(|name, _| self.layout.is_mirrored(name) || fetched.contains(name));
+        Ok(found)
+    }
+
+    /// Fetches the shared refs and the target branches into the arrivals; returns the branches that the hub has.
+    fn fetch_all(&self, remote: &Remote, branches: &[String]) -> Result<BTreeSet<String>> {
         let mut targets: BTreeSet<&str> =
             branches.iter().map(String::as_str).chain(std::iter::once(self.target.as_str())).collect();
         for turn in 0..FETCHES {
-            let patterns = self.layout.mirrored().into_iter();
-            let mut refspecs: Vec<String> =
-                patterns.map(|pattern| format!("+{pattern}:{}", Layout::arrival(&pattern))).collect();
-            refspecs.extend(
-                targets
-                    .iter()
-                    .map(|branch| format!("+{}:{}", Layout::branch_ref(branch), Layout::mirrored_branch(branch))),
-            );
+            let named = targets.iter().map(|branch| Layout::branch_ref(branch));
+            let refspecs: Vec<String> = self
+                .layout
+                .mirrored()
+                .into_iter()
+                .chain(named)
+                .map(|name| format!("+{name}:{}", Layout::arrival(&name)))
+                .collect();
             // One ref that cannot move keeps all others back at the first try alone.
             let Err(error) = self.repo.fetch(remote, &refspecs, turn == 0, self.deadline) else {
-                return Ok(());
+                return Ok(targets.into_iter().map(str::to_owned).collect());
             };
             if !error.is_unreachable() || turn + 1 == FETCHES {
                 return Err(error.into());
@@ -89,11 +122,13 @@ impl Hub {
                 return Err(error.into());
             };
             targets.retain(|branch| there.iter().any(|(known, _)| *known == Layout::branch_ref(branch)));
-            if !targets.contains(self.target.as_str()) {
-                return Err(GitError::NoTarget { branch: self.target.clone() }.into());
-            }
             // One spec's target that is not there stops nothing but its task.
+            let target = Layout::branch_ref(&self.target);
             for gone in names.iter().filter(|name| !there.iter().any(|(known, _)| known == *name)) {
+                // Of a hub that lost its target this clone's mirror of it may be the last copy.
+                if *gone == target {
+                    continue;
+                }
                 let mirrored = self.local_name(gone);
                 if let Some(old) = self.repo.ref_value(&mirrored) {
                     self.repo.change_refs(&[RefChange::new(mirrored, Some(old), None)], "git dispatch: gone")?;
@@ -101,7 +136,12 @@ impl Hub {
             }
             self.repo.await_locks_below(Layout::local())?;
         }
-        Ok(())
+        Ok(BTreeSet::new())
+    }
+
+    fn read_arrivals(&self) -> Result<BTreeMap<String, ObjectId>> {
+        let arrived = self.repo.refs_with_prefix(&Layout::arrivals())?;
+        Ok(arrived.into_iter().filter_map(|(name, id)| Some((Layout::departed(&name)?, id))).collect())
     }
 
     fn read_mirror(&self) -> Result<BTreeMap<String, ObjectId>> {
@@ -112,25 +152,16 @@ impl Hub {
         Ok(mirror)
     }
 
-    /// Moves the mirror to what arrived, unless the hub lost its memory.
+    /// Moves the mirror to what arrived, that of the branches fetched with it.
     fn move_whole_mirror(
         &self,
         mirror: &BTreeMap<String, ObjectId>,
-        remembered: &mut Remembered,
-    ) -> Result<Option<String>> {
-        let arrived: BTreeMap<String, ObjectId> = self
-            .repo
-            .refs_with_prefix(&Layout::arrivals())?
-            .into_iter()
-            .filter_map(|(name, id)| Some((Layout::departed(&name)?, id)))
-            .collect();
-        let judged = Judgement::new(self, mirror, &arrived, &remembered.missing);
-        remembered.missing = judged.missing.clone();
-        if !judged.lost.is_empty() {
-            return Ok(Some(judged.lost.join(", ")));
-        }
+        arrived: &BTreeMap<String, ObjectId>,
+        judged: &Judgement,
+        fetched: &BTreeSet<String>,
+    ) {
         let mut changes = Vec::new();
-        for (name, id) in &arrived {
+        for (name, id) in arrived {
             let old = mirror.get(name).copied();
             // Logs are fetched one by one when asked for, and arrive under the same prefix.
             if old != Some(*id) && self.layout.is_mirrored(name) {
@@ -142,13 +173,19 @@ impl Hub {
                 changes.push(RefChange::new(name.as_str(), Some(*id), None));
             }
         }
+        for branch in fetched {
+            let (name, here) = (Layout::branch_ref(branch), Layout::mirrored_branch(branch));
+            let old = self.repo.ref_value(&here);
+            if let Some(id) = arrived.get(&name).filter(|id| old != Some(**id)) {
+                changes.push(RefChange::new(here, old, Some(*id)));
+            }
+        }
         if self.repo.change_refs(&changes, "git dispatch: sync").is_err() {
             // Another command of this clone moved the mirror meanwhile; one by one, what is still as seen follows.
             for change in &changes {
                 let _ = self.repo.change_refs(std::slice::from_ref(change), "git dispatch: sync");
             }
         }
-        Ok(None)
     }
 }
 

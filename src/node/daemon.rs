@@ -4,6 +4,8 @@
 //! who supervises the executors. It decides nothing: what to do next is `machine`'s.
 
 mod beat;
+mod memory;
+mod tell;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -11,9 +13,9 @@ use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 use super::attempt::{Outcome, carry_out};
-use super::away;
 use super::hint::Hints;
-use super::machine::{Effect, Event, Machine, Said, Settings, View};
+use super::machine::{Effect, Event, Machine, Settings, View};
+use super::pool::Share;
 use super::recover;
 use super::view::view;
 use crate::exec::{Cancel, Signals};
@@ -22,7 +24,7 @@ use crate::git::ObjectId;
 use crate::git::refs::RefChange;
 use crate::hub::local::CloneLock;
 use crate::hub::snapshot::read_claim;
-use crate::hub::{Error as HubError, Layout, outbox};
+use crate::hub::{Layout, outbox};
 use crate::protocol::announce::{Announce, Happened};
 use crate::protocol::claim::{self, Won};
 use crate::protocol::finish::{self, Ending, Finished};
@@ -35,7 +37,7 @@ use crate::task::{Hold, Phase, Reason, TaskName};
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// What is wanted of a run.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Options {
     /// The tasks wanted; empty: whatever is next.
     pub tasks: Vec<TaskName>,
@@ -45,6 +47,8 @@ pub struct Options {
     pub max: Option<usize>,
     /// Whether to stay when nothing is left.
     pub watch: bool,
+    /// The slots that are shared with other clones.
+    pub share: Option<Share>,
 }
 
 /// What a run did.
@@ -87,6 +91,10 @@ pub fn run(session: &Session, options: &Options, signals: &Signals, announce: &d
     let on_signal = sender.clone();
     signals.on_signal(move |number, _| drop(on_signal.send(Message::Signal(number))));
     let on_hint = sender.clone();
+    if let Some(share) = &options.share {
+        let on_free = sender.clone();
+        share.on_free(move || drop(on_free.send(Message::Hint)));
+    }
     // Kept alive to the end: dropping it ends the watching.
     let _hints = options.watch.then(|| Hints::watch(session, move || drop(on_hint.send(Message::Hint))));
     let settings = session.config.node_settings(session.node.as_str());
@@ -111,6 +119,7 @@ pub fn run(session: &Session, options: &Options, signals: &Signals, announce: &d
         ended: BTreeMap::new(),
         beat: 0,
         has_begun: options.watch,
+        lost_memory: None,
         settled,
         resting: BTreeMap::new(),
         sender,
@@ -167,6 +176,8 @@ struct Daemon<'a> {
     ended: BTreeMap<usize, Outcome>,
     beat: u64,
     has_begun: bool,
+    /// What the hub was last said to have lost.
+    lost_memory: Option<String>,
     /// Whether what an earlier start left has been settled: before that, nothing is claimed.
     settled: bool,
     /// The executors that are out of quota, and until when they are left alone.
@@ -205,8 +216,16 @@ impl<'a> Daemon<'a> {
     }
 
     fn step(&mut self, event: Event) {
+        if let (Event::Deaf, Some(share)) = (&event, &self.options.share) {
+            share.want_nothing();
+        }
         let effects = self.machine.step(self.started.elapsed(), event);
         self.work.extend(effects);
+        let is_claiming = self.work.iter().any(|effect| matches!(effect, Effect::Claim { .. }));
+        // What was given for claims that are not made, or that were lost, or have ended, is free for others.
+        if let Some(share) = self.options.share.as_ref().filter(|_| !is_claiming) {
+            share.hold(self.machine.claims().len());
+        }
     }
 
     fn carry_out<'scope>(&mut self, scope: &'scope Scope<'scope, '_>, effect: Effect) -> Result<Option<Event>>
@@ -236,23 +255,13 @@ impl<'a> Daemon<'a> {
         }
     }
 
-    /// Turns a hub that does not answer into an event; any other failure ends the run.
-    fn or_deaf(&mut self, what: impl FnOnce(&mut Self) -> Result<Event>) -> Result<Event> {
-        match what(self) {
-            Err(error) if error.is_unreachable() => {
-                away::hand_over(self.session, self.announce);
-                Ok(Event::Deaf)
-            }
-            // A hub that lost its memory is like one that is away: nothing is claimed, what runs goes on.
-            Err(Error::Hub(error @ HubError::MemoryLost { .. })) if self.options.watch => {
-                self.announce.happened(&Happened::Note(error.to_string()));
-                Ok(Event::Deaf)
-            }
-            result => result,
-        }
+    fn sync(&mut self) -> Result<Event> {
+        let event = self.sync_and_settle()?;
+        self.lost_memory = None;
+        Ok(event)
     }
 
-    fn sync(&mut self) -> Result<Event> {
+    fn sync_and_settle(&mut self) -> Result<Event> {
         if self.settled {
             self.session.sync()?;
         } else {
@@ -282,7 +291,11 @@ impl<'a> Daemon<'a> {
     }
 
     fn view(&self) -> Result<View> {
-        view(self.session, &self.session.snapshot()?, &self.options.tasks, &self.resting())
+        let mut view = view(self.session, &self.session.snapshot()?, &self.options.tasks, &self.resting())?;
+        if let Some(share) = &self.options.share {
+            view.allowed = Some(share.ask(self.machine.room(self.started.elapsed(), &view)));
+        }
+        Ok(view)
     }
 
     fn claim(&mut self, tasks: Vec<TaskName>, over: Vec<ObjectId>) -> Result<Event> {
@@ -450,17 +463,6 @@ impl<'a> Daemon<'a> {
         Ok(Some(pin))
     }
 
-    fn announce_completed(&self, won: &Won, ending: &Ending) {
-        let result = ending.result.unwrap_or(won.base.commit);
-        let changed = self.session.hub.repo.changed(won.base.commit, result).unwrap_or_default();
-        self.announce.happened(&Happened::Completed {
-            task: won.claim.record.task.clone(),
-            files: changed.paths.len() as u64,
-            lines: (changed.added, changed.removed),
-            took: ending.took,
-        });
-    }
-
     /// Takes claims back whose nodes are lost. Somebody else may be doing the same: one of us gets each.
     fn reclaim(&self, claims: &[(TaskName, ObjectId)]) -> Result<()> {
         for (task, id) in claims {
@@ -481,19 +483,5 @@ impl<'a> Daemon<'a> {
             }
         }
         Ok(())
-    }
-
-    fn text(&self, said: Said) -> String {
-        let poll_max = self.session.config.node_settings(self.session.node.as_str()).poll_max;
-        match said {
-            Said::HubAway => "the hub does not answer; what runs goes on, and results wait here".to_owned(),
-            Said::HubBack => "the hub answers again".to_owned(),
-            Said::Broken => {
-                format!("tasks fail at once here, one after the other; resting up to {poll_max}, then trying one")
-            }
-            Said::Draining => "taking no more; a second signal stops what runs and gives it back".to_owned(),
-            Said::Paused => "paused; `git dispatch resume` ends it".to_owned(),
-            Said::Resumed => "resumed".to_owned(),
-        }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 pub type Moment = Duration;
 
 /// How many polls must have seen the same beat before silence counts.
-const POLLS: u32 = 3;
+pub const POLLS: u32 = 3;
 
 /// What one poll saw of a node, or of a claim that its node does not list.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -97,6 +97,22 @@ impl Machine {
         }
     }
 
+    /// How many more of the tasks that it sees the node has slots for, and may begin.
+    pub fn room(&self, now: Moment, view: &View) -> usize {
+        if self.draining || view.paused || self.claiming {
+            return 0;
+        }
+        let lost: HashSet<TaskName> = self.lost(now, view).into_iter().map(|(task, _)| task).collect();
+        let is_at_work = |task: &TaskName| view.watched.iter().any(|(other, ..)| other == task);
+        let is_held = |task: &TaskName| self.held.values().any(|held| held.task == *task);
+        let is_aside = |task: &TaskName| !self.settings.watch && self.set_aside.contains(task);
+        let is_free =
+            |task: &&TaskName| !is_held(task) && !is_aside(task) && (lost.contains(*task) || !is_at_work(task));
+        let left = self.settings.max.map_or(usize::MAX, |max| max.saturating_sub(self.begun));
+        let slots = self.settings.slots.saturating_sub(self.held.len()).min(left);
+        view.ready.iter().filter(is_free).take(slots).count()
+    }
+
     /// The claims that the node holds.
     pub fn claims(&self) -> Vec<ObjectId> {
         self.held.values().map(|held| held.claim).collect()
@@ -235,6 +251,8 @@ impl Machine {
         if self.draining || self.paused {
             free = 0;
         }
+        let is_held_up = view.allowed.is_some_and(|allowed| allowed < free);
+        free = view.allowed.map_or(free, |allowed| free.min(allowed));
         let lost: HashMap<&TaskName, ObjectId> = lost.iter().map(|(task, claim)| (task, *claim)).collect();
         let held: HashSet<&TaskName> = self.held.values().map(|held| &held.task).collect();
         let at_work: HashSet<&TaskName> =
@@ -246,14 +264,19 @@ impl Machine {
             view.room.get(*task).is_none_or(|free| free.iter().any(|place| places.insert(place.as_str())))
         };
         let free_tasks = view.ready.iter().filter(is_free);
-        let tasks: Vec<TaskName> = free_tasks.filter(|task| has_room(task)).take(free).cloned().collect();
+        let free_tasks: Vec<&TaskName> = free_tasks.filter(|task| has_room(task)).collect();
+        let is_held_up = is_held_up && free_tasks.len() > free;
+        let tasks: Vec<TaskName> = free_tasks.into_iter().take(free).cloned().collect();
         if !tasks.is_empty() {
             self.claiming = true;
             let over: Vec<ObjectId> = tasks.iter().filter_map(|task| lost.get(task).copied()).collect();
             effects.push(Effect::Claim { tasks, over: over.clone() });
             return over;
         }
-        self.leave_if_done(now, left, effects, is_fresh);
+        // What waits for slots that others have is not done.
+        if !is_held_up {
+            self.leave_if_done(now, left, effects, is_fresh);
+        }
         Vec::new()
     }
 

@@ -11,6 +11,7 @@ mod fenced;
 pub mod hint;
 pub mod liveness;
 pub mod machine;
+pub mod pool;
 pub mod reap;
 pub mod recover;
 pub mod view;

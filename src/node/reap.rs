@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::liveness::Liveness;
+use super::liveness::{self, Liveness};
 use super::view::view;
 use crate::exec::Cancel;
 use crate::hub::snapshot::{Claim, Task};
@@ -35,7 +35,7 @@ pub fn reap(
     let started = Instant::now();
     let mut liveness = Liveness::default();
     let mut reaped = Vec::new();
-    loop {
+    for polls in 1.. {
         session.sync()?;
         let snapshot = session.snapshot()?;
         let seen = view(session, &snapshot, &[], &BTreeSet::new())?;
@@ -55,14 +55,16 @@ pub fn reap(
         }
         reaped.extend(take(session, &taken, announce)?);
         let longest = seen.beats.iter().map(|(_, beat)| beat.patience).max().unwrap_or_default();
-        if !listening || started.elapsed() > longest * 2 {
-            return Ok(reaped);
+        // Claims that come and go meanwhile are no reason to listen for ever; a slow hub is none to stop too early.
+        if !listening || (polls > 2 * liveness::POLLS && started.elapsed() > longest * 2) {
+            break;
         }
         let poll = *session.config.node_settings(session.node.as_str()).poll;
         if cancel.wait_for(poll) {
             return Err(crate::git::Error::Interrupted.into());
         }
     }
+    Ok(reaped)
 }
 
 fn is_meant(session: &Session, task: &Task, options: &Options) -> bool {

@@ -51,6 +51,26 @@ pub enum NoBase {
     Shallow,
 }
 
+/// Sees that all is here that the bases and results of these tasks are merged from: a partial clone may lack any of it.
+pub fn complete<'a>(
+    session: &Session,
+    snapshot: &Snapshot,
+    tasks: impl IntoIterator<Item = &'a Task>,
+) -> Result<()> {
+    let hub = &session.hub;
+    let mut commits = Vec::new();
+    for task in tasks {
+        let record = &task.spec.record;
+        commits.extend(hub.target_tip(&target_of(hub, record)));
+        commits.extend(task.claim().into_iter().flat_map(|claim| [claim.result, claim.record.base]).flatten());
+        let dependencies = record.depends_on.iter().filter_map(|name| snapshot.get(name));
+        commits.extend(dependencies.filter_map(result_of).flatten());
+    }
+    // What is on no branch any more is found missing when it is asked for.
+    commits.retain(|&commit| hub.repo.has(commit));
+    Ok(hub.repo.complete(&commits)?)
+}
+
 /// Makes the base of a task, merging in the results of all its dependencies in queue order.
 pub fn make(session: &Session, snapshot: &Snapshot, task: &Task) -> Result<std::result::Result<Base, NoBase>> {
     let repo = &session.hub.repo;

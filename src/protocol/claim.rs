@@ -82,6 +82,7 @@ pub fn claim(
 ) -> Result<Claimed> {
     let mut claimed = Claimed::default();
     let picked = pick_tasks(session, snapshot, options);
+    base::complete(session, snapshot, picked.iter().copied().take(options.count))?;
     let mut bids: Vec<Bid> = Vec::new();
     for task in picked {
         if bids.len() == options.count {
@@ -119,8 +120,7 @@ pub fn claim(
         beat.claims.extend(bids.iter().map(|bid| bid.id.to_string()));
         edits.push(session.hub.beat(&options.node, &beat, &session.by, &session.ambient)?);
     }
-    session.hub.publish_unsettled(&edits)?;
-    session.sync()?;
+    session.publish_and_sync(&edits)?;
     let after = session.snapshot()?;
     for bid in bids {
         settle(session, &after, bid, &mut claimed)?;
@@ -272,7 +272,9 @@ fn branch(session: &Session, snapshot: &Snapshot, batch: &[Bid], task: &Task, no
     let plain = session.hub.layout.task_branch(task.name(), node);
     let held = |other: &Task| other.claim().is_some_and(|claim| claim.record.branch.as_ref() == Some(&plain));
     let is_taken = batch.iter().any(|bid| bid.record.branch.as_ref() == Some(&plain))
-        || snapshot.tasks.iter().any(|other| other.name() != task.name() && held(other));
+        || snapshot.tasks.iter().any(|other| other.name() != task.name() && held(other))
+        // The work of an earlier attempt may stand there, and could not be replaced.
+        || (task.attempts().begun > 0 && session.hub.abilities().rewinds == Some(false));
     if is_taken { Ok(format!("{plain}-{}", &session.nonce()?[..4])) } else { Ok(plain) }
 }
 

@@ -23,6 +23,7 @@ pub mod watch;
 use std::collections::BTreeSet;
 
 use super::announce::{Announce, Happened};
+use super::base;
 use super::bundle::{Refused, refuse_away};
 use super::error::{Error, Result};
 use super::repair;
@@ -234,6 +235,12 @@ impl Collect<'_> {
         for _ in 0..TRIES {
             let snapshot = session.snapshot()?;
             let start = self.tip_of(target)?;
+            base::complete(
+                session,
+                &snapshot,
+                snapshot.tasks.iter().filter(|task| task.state() == State::Completed),
+            )?;
+            session.hub.repo.complete(&[start])?;
             let quick = session.in_memory();
             let planner = Planner { session: &quick, snapshot: &snapshot, options: self.options, target, start };
             if self.options.dry_run {

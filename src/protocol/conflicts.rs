@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::base;
 use super::error::{Error, Result};
 use super::session::Session;
 use crate::git::ObjectId;
@@ -12,7 +13,7 @@ use crate::git::merge::Side;
 use crate::git::objects::NewCommit;
 use crate::hub::snapshot::{Claim, Snapshot, target_of};
 use crate::task::event::ConflictFile;
-use crate::task::{Phase, TaskName};
+use crate::task::{Phase, State, TaskName};
 
 /// What a task conflicts with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +68,7 @@ pub fn conflicts(session: &Session, snapshot: &Snapshot, into: Option<&str>) -> 
     if let Some(branch) = into.filter(|branch| !crate::task::spec::is_branch(branch)) {
         return Err(Error::NoCommits { branch: branch.to_owned() });
     }
+    base::complete(session, snapshot, snapshot.tasks.iter().filter(|task| task.state() == State::Completed))?;
     let mut by_target: BTreeMap<String, Vec<(&TaskName, &Claim, ObjectId)>> = BTreeMap::new();
     if let Some(into) = into {
         by_target.insert(into.to_owned(), Vec::new());

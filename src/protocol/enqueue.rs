@@ -107,7 +107,9 @@ pub fn enqueue(session: &Session, entries: &[Entry], options: Options) -> Result
         let edit = Edit::new(session.hub.layout.queue(), snapshot.queue_tip, Some(tip));
         let mut edits = vec![edit.clone()];
         edits.extend(generation::note(session, options.generation, &chained)?);
-        match session.hub.publish_unsettled(&edits)?.as_slice() {
+        // A hub that refuses may do so for the note, which decides nothing.
+        let pushed = if refusal.is_likely() { &edits[..1] } else { &edits[..] };
+        match session.hub.publish_unsettled(pushed)?.as_slice() {
             // The note explains, and decides nothing.
             [Answer::Yes, ..] => {
                 let newer = chained.iter().filter(|(name, _)| snapshot.get(name).is_some()).cloned();

@@ -45,6 +45,8 @@ pub struct Ending {
     pub reason: Option<Reason>,
     /// What went wrong, for people.
     pub error: Option<String>,
+    /// The slot that worked on it, from 1; `None`: it was done by hand.
+    pub slot: Option<u32>,
     /// The executor's exit code.
     pub exit_code: Option<i32>,
     /// When the executor was started.
@@ -133,6 +135,7 @@ fn status(session: &Session, won: &Won, ending: &Ending, result: ObjectId) -> Re
     let mut event = Event::new(if ending.reason.is_none() { "completed" } else { "failed" }, session.ambient.now());
     event.attempt = Some(record.attempts.begun);
     event.node.clone_from(&record.node);
+    event.slot = ending.slot;
     event.claim = Some(won.claim.id.to_string());
     event.reason = ending.reason;
     event.started_at = Some(ending.started_at);
@@ -166,8 +169,12 @@ pub fn publish(session: &Session, waiting: &Waiting, beat: Option<&NodeRecord>) 
     for turn in 0..TRIES {
         let edits = entry.edits(session, lease, finish, beat)?;
         // A server may refuse a whole push for one branch in it. Only the claim counts, so it goes alone then.
-        let pushed = if turn < TOGETHER { &edits[..] } else { &edits[..1] };
-        let mut answers = match session.hub.publish_unsettled(pushed) {
+        let pushed = match turn {
+            0 => session.hub.publish_unsettled(&edits),
+            turn if turn < TOGETHER => session.hub.publish_apart(&edits),
+            _ => session.hub.publish_unsettled(&edits[..1]),
+        };
+        let mut answers = match pushed {
             Ok(answers) => answers,
             Err(error) if error.is_unreachable() => return Ok(Finished::Waiting),
             Err(error) => return Err(error.into()),

@@ -21,6 +21,11 @@ impl Refusal {
         self.tried = edits;
     }
 
+    /// Says whether the last try left the refs as they were.
+    pub const fn is_likely(&self) -> bool {
+        self.times > 0
+    }
+
     /// Looks, after a sync, whether the refs have moved; refuses to try on where they have not, again and again.
     pub fn look(&mut self, session: &Session) -> Result<()> {
         let unmoved = |edit: &&Edit| session.hub.known(&edit.name) == edit.old;

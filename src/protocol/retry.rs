@@ -16,7 +16,7 @@ use crate::hub::format::ClaimRecord;
 use crate::hub::format::claim::STATUS_FILE;
 use crate::hub::notes::Addition;
 use crate::hub::snapshot::{Snapshot, Standing, Task};
-use crate::hub::{Edit, Error as HubError};
+use crate::hub::{Answer, Edit, Error as HubError};
 use crate::task::event::Event;
 use crate::task::transition::count;
 use crate::task::{Phase, Reason, State, TaskName};
@@ -93,13 +93,17 @@ fn one(session: &Session, name: &TaskName) -> Result<bool> {
         let (edits, _) = match &task.standing {
             Standing::Sealed { seal, leftover } => {
                 let reopens = seal.claim.as_ref().and_then(|id| ObjectId::from_hex(id.as_bytes()).ok());
-                // Half of the sealing is not done yet: the old ref goes first, or the new root could not be one.
+                // Half of the sealing is not done yet: the old ref goes first, or the new root could not be one. Where
+                // nothing can be deleted, what follows says itself that it reopens.
                 if let Some(leftover) = leftover {
                     let name = session.hub.layout.claim(name);
-                    session.hub.publish(&[Edit::new(name, Some(leftover.id), None)])?;
-                    continue;
+                    let deletion = Edit::new(name, Some(leftover.id), None);
+                    let answer = session.hub.publish(std::slice::from_ref(&deletion))?[0];
+                    if answer != Answer::Unknown {
+                        continue;
+                    }
                 }
-                reopened(session, task, reopens)?
+                reopened(session, task, reopens, leftover.as_ref().map(|leftover| leftover.id))?
             }
             Standing::Claimed(claim) if matches!(claim.record.phase, Phase::Failed | Phase::Conflict) => {
                 let nonce = session.nonce()?;
@@ -120,12 +124,17 @@ fn one(session: &Session, name: &TaskName) -> Result<bool> {
     Err(HubError::Busy { name: session.hub.layout.claim(name), tries: TRIES }.into())
 }
 
-fn reopened(session: &Session, task: &Task, reopens: Option<ObjectId>) -> Result<(Vec<Edit>, ObjectId)> {
+fn reopened(
+    session: &Session,
+    task: &Task,
+    reopens: Option<ObjectId>,
+    stays: Option<ObjectId>,
+) -> Result<(Vec<Edit>, ObjectId)> {
     let mut record = fresh(session, task, Phase::Released, session.nonce()?);
     record.reason = Some(Reason::Retry);
     record.attempts.charged = 0;
     record.reopens = reopens;
-    edits(session, &record, None)
+    edits(session, &record, stays)
 }
 
 fn edits(session: &Session, record: &ClaimRecord, previous: Option<ObjectId>) -> Result<(Vec<Edit>, ObjectId)> {

@@ -9,7 +9,7 @@ use super::error::Result;
 use super::session::Session;
 use crate::git::ObjectId;
 use crate::hub::notes::Addition;
-use crate::hub::snapshot::{Claim, Snapshot, Standing, Task, root_of, work_record};
+use crate::hub::snapshot::{Claim, Snapshot, Standing, Task, reopened_by, work_record};
 use crate::hub::{Answer, Edit, Error as HubError, Layout};
 use crate::task::event::Event;
 use crate::task::{Phase, TaskName};
@@ -114,7 +114,7 @@ fn seal_line(session: &Session, ended: &Ended) -> Event {
     seal.claim = Some(ended.claim.id.to_string());
     seal.target.clone_from(&ended.target);
     seal.merge_commit = ended.merge_commit.map(|id| id.to_string());
-    seal.reopens = root_of(repo, &ended.claim).and_then(|root| root.reopens).map(|id| id.to_string());
+    seal.reopens = reopened_by(repo, &ended.claim).map(|id| id.to_string());
     seal
 }
 
@@ -132,7 +132,9 @@ fn leftover_of(session: &Session, task: &Task, in_use: &BTreeSet<String>) -> Vec
     let Standing::Sealed { seal, leftover: Some(claim) } = &task.standing else {
         return Vec::new();
     };
-    if claim.record.phase == Phase::Merged && seal.claim == Some(claim.id.to_string()) {
+    // A hub that was wound back shows the work as it stood before it was merged.
+    let is_its_work = seal.event == "merged" && claim.result.is_some_and(|id| seal.result == Some(id.to_string()));
+    if is_its_work || claim.record.phase == Phase::Merged && seal.claim == Some(claim.id.to_string()) {
         let ended = Ended {
             task: task.name().clone(),
             claim: claim.clone(),

@@ -14,7 +14,7 @@ use crate::git::repo::Identity;
 use crate::hub::local::LocalState;
 use crate::hub::snapshot::Snapshot;
 use crate::hub::sync::{Remembered, Synced};
-use crate::hub::{Error as HubError, Hub, Layout, Place, Words};
+use crate::hub::{Answer, Edit, Error as HubError, Hub, Layout, Place, Words};
 use crate::task::name::NameKind;
 use crate::task::{Name, TaskName};
 
@@ -74,14 +74,11 @@ impl Session {
         let early = load(&repo, ambient, options, None)?.config;
         let place = find_place(&repo, &early)?;
         let deadline = *early.sync_timeout;
-        let mut hub = Hub {
-            repo,
-            place,
-            layout: Layout::default(),
-            target: String::new(),
-            deadline,
-            words: Words::default(),
+        let words = match &place {
+            Place::Remote(remote) => Words::of(&state, ambient, &remote.push_url),
+            Place::Embedded => Words::default(),
         };
+        let mut hub = Hub { repo, place, layout: Layout::default(), target: String::new(), deadline, words };
         hub.target = match &early.target {
             Some(target) => target.clone(),
             None => default_target(&hub, &state, ask)?,
@@ -145,6 +142,20 @@ impl Session {
             self.hub.sync(&self.state, &self.ambient, &[targets, wanted].concat())?;
         }
         Ok(synced)
+    }
+
+    /// Makes the edits, each for itself, and reads the hub. Where it answered and none of them was made, it may have refused
+    /// all for one, or for their number: then they are made in parts.
+    pub fn publish_and_sync(&self, edits: &[Edit]) -> Result<()> {
+        let (answers, is_heard) = self.hub.publish_heard(edits)?;
+        self.sync()?;
+        let is_unmoved = |edit: &Edit| edit.new != edit.old && self.hub.known(&edit.name) == edit.old;
+        let is_refused = is_heard && !answers.iter().any(Answer::is_yes) && edits.iter().all(is_unmoved);
+        if edits.len() > 1 && is_refused {
+            self.hub.publish_apart(edits)?;
+            self.sync()?;
+        }
+        Ok(())
     }
 
     /// Reads what this clone knows.

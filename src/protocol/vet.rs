@@ -77,6 +77,7 @@ pub fn look(session: &Session, base: ObjectId, result: ObjectId, known: &[Object
         return Ok(None);
     }
     let hub = &session.hub;
+    hub.repo.complete(&[base, result])?;
     let target = hub.target_tip(&hub.target);
     let known: Vec<ObjectId> = [base].into_iter().chain(target).chain(known.iter().copied()).collect();
     let commits = hub.repo.new_commits(result, &known)?;

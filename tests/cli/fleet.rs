@@ -4,6 +4,7 @@ mod lost; // nodes that die, hang or come back
 mod outage; // a hub that goes away
 
 use std::fs;
+use std::process::Command;
 
 use crate::rig::{Fleet, PATIENT, gated, quick, write_specs};
 use crate::sandbox::{PATIENCE, Running, Trace, eventually};
@@ -127,6 +128,27 @@ fn a_second_clone_of_the_same_name_is_refused_by_name() {
     let out = fleet.clone("n2").dispatch(&["run", "--watch", "--node", "n1"]).code(1);
     assert!(out.stderr.contains("dispatch::run::name_taken"), "{out}");
     drop(node);
+}
+
+#[test]
+fn a_copied_clone_is_a_node_of_its_own_and_takes_nothing_from_the_first() {
+    let fleet = Fleet::new(&["boss", "n1"], PATIENT);
+    fleet.enqueue(&[("a", "touch $HOME/a.began; until [ -e $HOME/go ]; do sleep 0.02; done; echo a > a.txt")]);
+    let one = fleet.watch("n1");
+    eventually(PATIENCE, || fleet.home("a.began").exists());
+    let copy = fleet.clone("copy");
+    let cp = Command::new("cp").arg("-R").args([fleet.clone("n1").path(), copy.path()]).status().unwrap();
+    assert!(cp.success());
+    // By its own name it is no other node than by the one that it brought along.
+    let out = copy.dispatch(&["run"]).code(1);
+    assert!(out.stderr.contains("dispatch::run::name_taken"), "{out}");
+    let ran = copy.dispatch(&["run", "--node", "n2"]).code(3);
+    assert!(!ran.stderr.contains("released"), "{ran}");
+    fleet.touch("go");
+    fleet.until("a", "completed");
+    assert_eq!(fleet.phases("a"), ["running", "completed"]);
+    drop(one);
+    fleet.collect_and_check(&ids(&["a"]));
 }
 
 #[test]

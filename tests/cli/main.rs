@@ -48,12 +48,16 @@ mod verify; // what breaks the target is found and left out
 // What goes wrong, and what it costs.
 mod counts; // git processes and pushes
 mod crash; // commands that are killed
+mod doctor; // what is wrong, what is mended, what a remote can do
+mod kinds; // servers that cannot do everything
 mod late; // answers that never arrive, hubs that are away
+mod memory; // hubs that are emptied or wound back
 mod no_atomic; // hubs that take one ref after the other
 mod races; // many at once
 mod refused;
 mod regression; // bugs that there were
-mod regression_attack; // bugs found by attacking the protocol
+mod regression_attack;
+mod several; // one daemon for several clones // bugs found by attacking the protocol
 
 // Trust.
 mod contained; // what an executor plants never runs
@@ -91,7 +95,8 @@ mod status; // what needs a person first; colours
 mod surroundings; // odd repositories, hubs that refuse or are away
 mod top; // the fleet live, at a terminal of tmux
 mod wait_log; // following what happens
-mod why; // each reason for not running
+mod why;
+mod workflows; // what forges run when an issue changes // each reason for not running
 
 // What must survive.
 #[cfg(feature = "failpoints")]

@@ -155,6 +155,53 @@ fn a_shallow_clone_works_and_leaves_merging_to_others() {
 }
 
 #[test]
+fn a_partial_clone_fetches_what_it_needs_and_no_more() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let (a, hub) = (sandbox.repo("a"), sandbox.hub());
+    hub.git(&["config", "uploadpack.allowFilter", "true"]);
+    for last in ["5", "five"] {
+        a.write("deep/count.txt", &format!("0\n1\n2\n3\n4\n{last}\n"));
+        a.commit("Count");
+    }
+    a.git(&["push", "--quiet"]);
+    let url = format!("file://{}", hub.path().display());
+    let clone = |options: &[&str], name: &str| {
+        sandbox.repo(".").git(&[&["clone", "--quiet"], options, &[&url, name]].concat());
+        sandbox.repo(name)
+    };
+    let (partial, treeless) =
+        (clone(&["--filter=blob:none", "--sparse"], "partial"), clone(&["--filter=tree:0", "--bare"], "treeless"));
+    // Both work on a file that the clone never had, one of them from what is no longer the target's tip.
+    enqueue(&a, "far", "run: sed -i s/0/zero/ deep/count.txt", "# Elsewhere");
+    a.dispatch(&["run"]).success();
+    enqueue(&partial, "near", "run: sed -i s/five/six/ deep/count.txt", "# Here");
+    partial.dispatch(&["run"]).success();
+    partial.dispatch(&["conflicts"]).success();
+    partial.dispatch(&["collect"]).success();
+    assert_eq!((state(&a, "far"), state(&a, "near")), ("merged".into(), "merged".into()));
+    assert_eq!(hub.git(&["show", "main:deep/count.txt"]), "zero\n1\n2\n3\n4\nsix");
+    let missing = partial.git(&["rev-list", "--objects", "--all", "--missing=print", "--quiet"]);
+    assert!(!missing.is_empty(), "what no task needs stays away");
+    // Without trees git cannot tell what is missing from what was promised.
+    enqueue(&a, "third", "run: sed -i s/3/three/ deep/count.txt", "# Elsewhere");
+    a.dispatch(&["run"]).success();
+    let error = refused(&treeless, &["collect"], 1, "dispatch::repo::treeless");
+    assert!(error["help"].as_str().unwrap().contains("git fetch --refetch"), "{error}");
+    treeless.git(&["config", "remote.origin.partialclonefilter", "blob:none"]);
+    treeless.git(&["fetch", "--quiet", "--refetch", "origin"]);
+    treeless.dispatch(&["collect"]).success();
+    assert_eq!(hub.git(&["show", "main:deep/count.txt"]), "zero\n1\n2\nthree\n4\nsix");
+}
+
+#[test]
+fn objects_named_by_another_hash_are_said_to_be() {
+    let sandbox = Sandbox::with_clones(&[]);
+    sandbox.repo(".").git(&["init", "--quiet", "--object-format=sha256", "other"]);
+    let error = refused(&sandbox.repo("other"), &["list"], 1, "dispatch::repo::object_format");
+    assert!(error["message"].as_str().unwrap().contains("sha256"), "{error}");
+}
+
+#[test]
 fn paths_may_have_blanks_and_any_letters() {
     let sandbox = Sandbox::with_clones(&[]);
     let root = sandbox.repo(".");

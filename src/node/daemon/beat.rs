@@ -4,12 +4,16 @@ use super::{Daemon, Running};
 use crate::exec::capture;
 use crate::executor::slot::{Slot, SlotRecord};
 use crate::git::ObjectId;
+use crate::hub::Answer;
 use crate::hub::nodes::{NodeRecord, Tail};
 use crate::hub::outbox;
 use crate::protocol::{claim, pick};
 
 /// How much of a running task's output rides on a beat, in bytes: some screenfuls of lines.
 const TAIL: u64 = 4096;
+
+/// How often a beat is tried where the hub answers and leaves the last one: what it does not take is sure at the second.
+const BEATS: u32 = 3;
 
 impl Daemon<'_> {
     /// The claims that this node holds: of what runs, is about to be started, or waits in the outbox for a hub that does
@@ -60,12 +64,20 @@ impl Daemon<'_> {
 
     /// A beat that is lost is followed by the next; says whether it got through.
     pub(super) fn send_beat(&mut self) -> bool {
-        let record = self.record(self.machine.state());
         let session = self.session;
-        let Ok(edit) = session.hub.beat(&session.node, &record, &session.by, &session.ambient) else {
-            return false;
-        };
-        session.hub.publish_unsettled(&[edit]).is_ok_and(|answers| claim::all_yes(&answers))
+        for _ in 0..BEATS {
+            let record = self.record(self.machine.state());
+            let Ok(edit) = session.hub.beat(&session.node, &record, &session.by, &session.ambient) else {
+                return false;
+            };
+            match session.hub.publish(std::slice::from_ref(&edit)) {
+                Ok(answers) if claim::all_yes(&answers) => return true,
+                // The hub answers and leaves the old one as it is: the next one descends from it, once that is sure.
+                Ok(answers) if answers[0] == Answer::Unknown => {}
+                _ => return false,
+            }
+        }
+        false
     }
 
     /// A node told to stop, or with nothing left, stays listed as stopped. One that never began says nothing.

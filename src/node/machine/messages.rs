@@ -31,6 +31,8 @@ pub struct Settings {
 pub struct View {
     /// The tasks that may start here now, best first; those among `watched`, only once their nodes are lost.
     pub ready: Vec<TaskName>,
+    /// How many of them may be begun now, where slots are shared with other clones.
+    pub allowed: Option<usize>,
     /// For those of them that need one of several places, such as a session: the places that are free for it.
     pub room: BTreeMap<TaskName, Vec<String>>,
     /// The claims that are the tips of their chains.

@@ -128,8 +128,7 @@ fn claims(
         if turn < TOGETHER {
             claims.extend(branches);
         }
-        session.hub.publish_many(&claims)?;
-        session.sync()?;
+        session.publish_and_sync(&claims)?;
         open = left;
     }
     Ok(())

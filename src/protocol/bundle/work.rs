@@ -192,9 +192,8 @@ fn reserve(session: &Session, chosen: &[TaskName], options: &Options) -> Result<
         if turn > TRIES {
             return Err(session.hub.refused(first).into());
         }
-        session.hub.publish_many(&edits)?;
+        session.publish_and_sync(&edits)?;
         // A task that was sealed meanwhile has no claim ref either: ours would be void, and is taken back.
-        session.sync()?;
         let after = session.snapshot()?;
         let void = seal::leftover_edits(session, chosen.iter().filter_map(|name| after.get(name)))?;
         session.hub.publish(&void)?;

@@ -220,7 +220,7 @@ impl<'a> Verifier<'a> {
         let Some(verified) = verify::verify(slot, &session.hub.repo, &setup, &check, self.cancel)? else {
             return Ok(Verified { verdict: Verdict::Passed, ..self.said(commit) });
         };
-        persist(&self.log(), &verified.log, false)?;
+        persist(&self.log(), &verified.log)?;
         Ok(verified)
     }
 

@@ -149,7 +149,11 @@ impl Entry {
             again.push(Edit::new(name, None, Some(self.result)));
         }
         let notes = self.note_edits(session).unwrap_or_default();
-        again.extend(notes.into_iter().filter(|edit| lost.contains(&edit.name)));
+        again.extend(notes.into_iter().filter(|edit| lost.contains(&edit.name)).map(|edit| {
+            // A hub that has none of them, or lost them, gets them with their history.
+            let old = edit.old.filter(|_| now.contains_key(&edit.name));
+            Edit { old, ..edit }
+        }));
         // Each for itself: what is refused for good must not take the others with it.
         for edit in again {
             let _ = session.hub.publish_unsettled(&[edit]);

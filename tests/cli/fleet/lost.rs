@@ -220,8 +220,8 @@ fn reap_listens_before_it_takes() {
     let mut node = fleet.watch("n1");
     eventually(PATIENCE, || fleet.home("a.began").exists());
     node.kill9();
-    let out = fleet.clone("boss").dispatch(&["reap"]).success();
-    assert_eq!(out.stdout, "took back p/a\n");
+    // A beat that was under way when it was killed may land yet: that is a sign of life.
+    eventually(PATIENCE, || fleet.clone("boss").dispatch(&["reap"]).success().stdout == "took back p/a\n");
     fleet.until("a", "released");
 }
 
