@@ -24,5 +24,9 @@ pub mod worktree;
 
 pub use error::{Error, Result};
 pub use gix::ObjectId;
+pub use objects::Commit;
 pub use process::Git;
 pub use repo::Repo;
+
+/// A map by object id, which needs no further mixing.
+pub type IdMap<V> = gix::hashtable::HashMap<ObjectId, V>;

@@ -13,6 +13,9 @@ use super::process::Git;
 use crate::ambient::Ambient;
 use crate::exec::cancel::Cancel;
 
+/// How many bytes of unpacked objects a handle remembers, to unpack those on top of them: by itself gix remembers 64 of them.
+const PACK_CACHE: usize = 24 * 1024 * 1024;
+
 /// A handle on one repository; cheap to clone and to send to another thread.
 #[derive(Clone)]
 pub struct Repo {
@@ -60,8 +63,9 @@ impl Repo {
         Self::open_with(git_dir, Vec::new())
     }
 
-    fn open_with(git_dir: &Path, settings: Vec<String>) -> Result<Self> {
+    fn open_with(git_dir: &Path, mut settings: Vec<String>) -> Result<Self> {
         let unusable = |detail: String| Error::Unusable { path: git_dir.to_owned(), detail };
+        settings.push(format!("core.deltaBaseCacheLimit={PACK_CACHE}"));
         let options = gix::open::Options::default().cli_overrides(settings);
         let opened = gix::open_opts(git_dir, options);
         let mut gix = opened.map_err(|error| match object_format(git_dir) {
@@ -130,6 +134,12 @@ impl Repo {
     /// Says whether history is cut off here: then merge bases cannot be trusted.
     pub fn is_shallow(&self) -> bool {
         self.gix.is_shallow().unwrap_or(false)
+    }
+
+    /// Says whether the id of a commit says all that came before it: nothing is cut off, and no object stands for another.
+    pub fn has_plain_history(&self) -> bool {
+        let is_replaced = || self.refs_with_prefix("refs/replace/").is_ok_and(|replaced| !replaced.is_empty());
+        !self.is_shallow() && !is_replaced() && !self.common_dir.join("info/grafts").exists()
     }
 
     /// Returns the configured identity for commits, if name and address are both known.

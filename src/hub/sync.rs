@@ -202,7 +202,8 @@ impl Judgement {
         missing_before: &BTreeSet<String>,
     ) -> Self {
         let mut judged = Self { lost: Vec::new(), missing: BTreeSet::new() };
-        let seals = arrived.get(&hub.layout.sealed()).map(|tip| hub.repo.notes(*tip)).unwrap_or_default();
+        let seals = arrived.get(&hub.layout.sealed());
+        let has_seal = |spec| seals.is_some_and(|tip| hub.repo.note(*tip, spec).is_some());
         for (name, old) in mirror {
             let is_chain = *name == hub.layout.queue() || *name == hub.layout.sealed();
             let claim = hub.layout.task_of_claim(name);
@@ -222,7 +223,7 @@ impl Judgement {
                     let spec = hub.repo.commit(*old).and_then(|commit| {
                         super::format::ClaimRecord::parse(&commit.message).ok().map(|record| record.spec)
                     });
-                    let is_sealed = spec.is_some_and(|spec| seals.contains_key(&spec));
+                    let is_sealed = spec.is_some_and(has_seal);
                     // Rubbish under a claim's name was nobody's record: it may be removed by hand.
                     let is_rubbish = !is_chain && spec.is_none();
                     if is_sealed || is_rubbish {
