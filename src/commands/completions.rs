@@ -119,6 +119,42 @@ pub fn words(context: &Context, args: &WordsArgs) -> Outcome {
 mod tests {
     use super::*;
 
+    /// PowerShell is not at hand everywhere: what can be said of its script without it.
+    #[test]
+    fn the_script_for_powershell_is_whole() {
+        let script = Shell::Powershell.script();
+        let (mut open, mut quote) = (Vec::new(), None);
+        for line in script.lines().filter(|line| !line.trim_start().starts_with('#')) {
+            let mut characters = line.chars();
+            while let Some(c) = characters.next() {
+                match (quote, c) {
+                    // What a backtick stands before is itself.
+                    (Some('"') | None, '`') => drop(characters.next()),
+                    (Some(by), c) if by == c => quote = None,
+                    (Some(_), _) => {}
+                    (None, '\'' | '"') => quote = Some(c),
+                    (None, '(' | '{' | '[') => open.push(c),
+                    (None, ')' | '}' | ']') => {
+                        let pair = (open.pop(), c);
+                        assert!(matches!(pair, (Some('('), ')') | (Some('{'), '}') | (Some('['), ']')), "{line}");
+                    }
+                    _ => {}
+                }
+            }
+            assert!(quote.is_none(), "a quote is not closed: {line}");
+        }
+        assert!(open.is_empty(), "{open:?}");
+        // It asks as the others do, and its options are there.
+        assert!(script.contains("Register-ArgumentCompleter -Native -CommandName 'git-dispatch'"));
+        assert!(script.contains("git-dispatch complete-words @new -- @words 2>$null"));
+        let command = crate::cli::command();
+        let words = command.find_subcommand("complete-words").unwrap();
+        assert!(script.contains("@('--new')") && words.get_arguments().any(|one| one.get_long() == Some("new")));
+        for variable in ["wordToComplete", "commandAst", "cursorPosition"] {
+            assert!(script.matches(&format!("${variable}")).count() >= 2, "${variable} is not used");
+        }
+    }
+
     #[test]
     fn what_a_shell_would_read_is_not_offered() {
         for text in ["$(touch x)", "`x`", "a b", "a;b", "a'b", "é", "", "a\tb", "~x", "a*", "#x"] {

@@ -112,6 +112,7 @@ fn of_task(task: &Entry, now: Timestamp) -> Value {
         "attempts": task.attempts.iter().map(|attempt| json!({
             "attempt": attempt.number,
             "node": attempt.node,
+            "slot": attempt.slot,
             "begun_at": attempt.begun,
             "ended_at": attempt.ended,
             "seconds": attempt.seconds(now),

@@ -1,21 +1,29 @@
 //! `git dispatch top`
 //!
-//! Owns the terminal while it is drawn on, and gives it back as it was: at the end, on a signal, and on a panic. What is
+//! Owns the terminal while it is drawn on, and gives it back as it was: at the end, on a signal, on a panic, and, by
+//! `guard`, when it is killed. What is
 //! seen and what keys mean is `ui::top`'s; the hub is read by a thread of its own, no more often than a node reads it.
 
+mod guard;
 mod reader;
+mod sixteen;
 
+use std::io::{Stdout, stdout};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::Duration;
 
 use miette::Diagnostic;
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::{Context, Outcome};
 use crate::exit::Exit;
 use crate::ui::top::view::{Paint, draw};
 use crate::ui::top::{Ask, Input, Key, State};
+use guard::Guard;
 use reader::Reader;
+use sixteen::Sixteen;
 
 /// How long a key is waited for before the clock is looked at.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -64,19 +72,29 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
 }
 
 /// Gives the terminal back when it goes, however that comes.
-struct Screen(ratatui::DefaultTerminal);
+struct Screen {
+    terminal: Terminal<CrosstermBackend<Sixteen<Stdout>>>,
+    /// Told last that all is well.
+    _guard: Option<Guard>,
+}
 
 impl Screen {
     fn open() -> std::io::Result<Self> {
+        let mut guard = Guard::start();
         // Its panic hook gives the terminal back before the panic is told.
-        ratatui::try_init().map(Self)
+        ratatui::try_init()?;
+        let terminal = Terminal::new(CrosstermBackend::new(Sixteen::new(stdout())))?;
+        if let Some(guard) = &mut guard {
+            guard.changed();
+        }
+        Ok(Self { terminal, _guard: guard })
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
         let _ = ratatui::try_restore();
-        let _ = self.0.show_cursor();
+        let _ = self.terminal.show_cursor();
     }
 }
 
@@ -88,7 +106,11 @@ fn show(context: &Context, asks: &Sender<Ask>, told: &Receiver<Input>) -> std::i
     loop {
         loop {
             match told.try_recv() {
-                Ok(input) => _ = state.update(input),
+                Ok(input) => {
+                    if let Some(ask) = state.update(input) {
+                        let _ = asks.send(ask);
+                    }
+                }
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => {
                     return Err(std::io::Error::other("the reader of the hub has ended"));
@@ -96,20 +118,27 @@ fn show(context: &Context, asks: &Sender<Ask>, told: &Receiver<Input>) -> std::i
             }
         }
         state.update(Input::Now(context.ambient.now()));
-        screen.0.draw(|frame| draw(frame, &state, paint))?;
+        screen.terminal.draw(|frame| draw(frame, &state, paint))?;
         if context.signals.first.is_raised() {
             return Ok(());
         }
         if !event::poll(PAUSE)? {
             continue;
         }
-        let Some(key) = key_of(&event::read()?) else { continue };
-        match state.update(Input::Key(key)) {
-            Some(Ask::Quit) => return Ok(()),
-            Some(ask) => _ = asks.send(ask),
-            None => {}
+        for key in keys_of(&event::read()?).into_iter().flatten() {
+            match state.update(Input::Key(key)) {
+                Some(Ask::Quit) => return Ok(()),
+                Some(ask) => _ = asks.send(ask),
+                None => {}
+            }
         }
     }
+}
+
+/// The keys of an event. Escape and a key soon after it arrive as one with Alt, above all over a slow line.
+const fn keys_of(event: &Event) -> [Option<Key>; 2] {
+    let has_alt = matches!(event, Event::Key(key) if key.modifiers.contains(KeyModifiers::ALT));
+    [if has_alt { Some(Key::Escape) } else { None }, key_of(event)]
 }
 
 /// What a key means; a resized terminal is drawn anew by itself.

@@ -130,10 +130,21 @@ pub(super) fn tool(program: &str) -> Command {
 
 /// Fills an executor's argv; with the id of a session that is to be resumed, the arguments for that stand behind it.
 pub fn argv(settings: &ExecutorSettings, given: &Given, resume: Option<&str>) -> Vec<OsString> {
-    let own = settings.command.iter().map(|part| fill(part, given, settings));
-    let of_resuming = |id| settings.resume_args.iter().map(move |part: &String| part.replace("{resume_id}", id));
-    let resuming = resume.into_iter().flat_map(of_resuming).map(|part| fill(&part, given, settings));
-    own.chain(resuming).collect()
+    let own = settings.command.iter().map(|part| no_option(part, fill(part, given, settings)));
+    let resumed = |part: &String, id| fill(&part.replace("{resume_id}", id), given, settings);
+    let of_resuming = |id| settings.resume_args.iter().map(move |part: &String| no_option(part, resumed(part, id)));
+    own.chain(resume.into_iter().flat_map(of_resuming)).collect()
+}
+
+/// What somebody else wrote is no option, wherever the configuration puts it: a word that only its filling makes begin with
+/// `-` gets a blank in front, which a text can bear.
+fn no_option(part: &str, filled: OsString) -> OsString {
+    if part.starts_with('-') || !filled.as_encoded_bytes().starts_with(b"-") {
+        return filled;
+    }
+    let mut word = OsString::from(" ");
+    word.push(filled);
+    word
 }
 
 /// The environment of whatever works on a task: the node's own as far as it is let through, the executor's `env`, and
@@ -284,6 +295,18 @@ mod tests {
         assert_eq!(filled("{title}"), "{task} $(x)");
         assert_eq!(filled("a{task}b{task}"), "ap/abp/a");
         assert_eq!(filled("{\"json\": {unknown} {"), "{\"json\": {unknown} {");
+    }
+
+    #[test]
+    fn no_text_of_a_spec_is_an_option() {
+        let mut settings = settings();
+        settings.command = ["agent", "--ask={title}", "{title}", "-p", "{prompt}"].map(String::from).into();
+        settings.preamble = Some(String::new());
+        settings.resume_args = ["--resume", "{resume_id}"].map(String::from).into();
+        let given = Given { title: "--yes".into(), body: "-rf /".into(), ..Given::default() };
+        let words: Vec<String> =
+            argv(&settings, &given, Some("--all")).into_iter().map(|word| word.into_string().unwrap()).collect();
+        assert_eq!(words, ["agent", "--ask=--yes", " --yes", "-p", " -rf /", "--resume", " --all"]);
     }
 
     #[test]

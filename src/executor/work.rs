@@ -17,6 +17,7 @@ use crate::config::model::{ExecutorKind, ExecutorSettings, Timeout};
 use crate::exec::capture::{Keep, LineSeconds};
 use crate::exec::{Cancel, Capture, Ended, Limits, Mask, Pen, capture, spawn, start_time};
 use crate::fail;
+use crate::task::text::settled;
 
 /// How much of the output is kept, in bytes: this much of its beginning and this much of its end.
 pub const LOG_LIMIT: u64 = 512 * 1024;
@@ -208,7 +209,8 @@ impl Worked {
     /// nothing.
     pub fn last_line(&self) -> String {
         let text = String::from_utf8_lossy(&self.log);
-        let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+        let line = text.lines().rev().map(settled).find(|line| !line.trim().is_empty()).unwrap_or_default();
+        let line = line.trim();
         if line.is_empty() { String::new() } else { format!(": {}", line.chars().take(200).collect::<String>()) }
     }
 }

@@ -62,6 +62,7 @@ pub fn carry_out(session: &Session, won: &Won, number: usize, cancel: &Cancel) -
         Err(error) => Outcome::Ended(Ending {
             reason: Some(Reason::Spawn),
             error: Some(error.to_string()),
+            slot: u32::try_from(number).ok(),
             exit_code: None,
             started_at,
             took: Duration::ZERO,
@@ -274,6 +275,7 @@ impl<'a> Attempt<'a> {
         Outcome::Ended(Ending {
             reason,
             error,
+            slot: u32::try_from(self.number).ok(),
             exit_code,
             started_at,
             took: worked.took,

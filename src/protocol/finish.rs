@@ -45,6 +45,8 @@ pub struct Ending {
     pub reason: Option<Reason>,
     /// What went wrong, for people.
     pub error: Option<String>,
+    /// The slot that worked on it, from 1; `None`: it was done by hand.
+    pub slot: Option<u32>,
     /// The executor's exit code.
     pub exit_code: Option<i32>,
     /// When the executor was started.
@@ -133,6 +135,7 @@ fn status(session: &Session, won: &Won, ending: &Ending, result: ObjectId) -> Re
     let mut event = Event::new(if ending.reason.is_none() { "completed" } else { "failed" }, session.ambient.now());
     event.attempt = Some(record.attempts.begun);
     event.node.clone_from(&record.node);
+    event.slot = ending.slot;
     event.claim = Some(won.claim.id.to_string());
     event.reason = ending.reason;
     event.started_at = Some(ending.started_at);

@@ -83,6 +83,7 @@ pub fn finish_by_hand(session: &Session, name: &TaskName, failure: Option<String
     let ending = Ending {
         reason: failure.is_some().then_some(Reason::Exit),
         error: failure.filter(|text| !text.is_empty()).map(|text| session.mask().text(&text)),
+        slot: None,
         exit_code: None,
         started_at: claim.at,
         took: Duration::from_secs(seconds),

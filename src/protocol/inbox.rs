@@ -7,7 +7,7 @@
 mod folder;
 pub mod watch;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -141,9 +141,14 @@ impl<'a> Standing<'a> {
     /// Looks into all folders; one that cannot be read is told with its place.
     pub fn look(&mut self) -> (Look, Vec<InboxError>) {
         let (mut found, mut unreadable) = (HashMap::new(), Vec::new());
+        // Folders may lie in one another, or be reached by a link: a file belongs to the first that holds it.
+        let mut known = HashSet::new();
         for Folder { path, shown } in self.folders {
             match list(path, shown) {
-                Ok(files) => found.extend(files.into_iter().map(|file| (file.path.clone(), file))),
+                Ok(files) => {
+                    let fresh = files.into_iter().filter(|file| known.insert(file.identity()));
+                    found.extend(fresh.map(|file| (file.path.clone(), file)));
+                }
                 Err(source) => {
                     unreadable
                         .push(InboxError::Unreadable { folder: shown.to_string_lossy().into_owned(), source });

@@ -2,7 +2,7 @@
 //!
 //! Owns who is believed (`[trust]`, DESIGN.md 7) and what each event does to a task in each state. What counts is what the
 //! event says of the issue, and what the queue says of the task: one that is delivered twice does nothing, and of two texts the
-//! one given last is in force.
+//! newer is in force, by the forge's own clock, in whichever order they come.
 
 use super::bundle::{Refused, refuse_away};
 use super::cancel::cancel;
@@ -15,7 +15,7 @@ use crate::git::ObjectId;
 use crate::hub::Error as HubError;
 use crate::hub::format::spec::FILE;
 use crate::hub::snapshot::Task;
-use crate::task::issue::{Did, IssueError, IssueEvent};
+use crate::task::issue::{Did, IssueError, IssueEvent, as_of, is_same};
 use crate::task::name::NameKind;
 use crate::task::spec::Defaults;
 use crate::task::text::excerpt;
@@ -61,7 +61,7 @@ pub fn take(session: &Session, event: &IssueEvent, dry_run: bool) -> Result<Done
         return Ok(Done::Skipped(why));
     }
     if event.did == Did::Closed {
-        return close(session, &task, dry_run);
+        return close(session, &task, event, dry_run);
     }
     let bytes = event.to_spec(&task);
     let defaults = Defaults { project: session.project.clone(), id: None };
@@ -105,11 +105,25 @@ fn not_believed(trust: &TrustSettings, event: &IssueEvent) -> Option<String> {
         .or_else(|| lacks.map(|label| format!("the issue lacks the label `{}`", excerpt(label, SHOWN))))
 }
 
-fn close(session: &Session, task: &TaskName, dry_run: bool) -> Result<Done> {
+/// The spec in force.
+fn text_of(session: &Session, task: &Task) -> Vec<u8> {
+    session.hub.repo.file_in(task.spec.id, FILE).unwrap_or_default()
+}
+
+/// Says whether an event saw the issue as it was before the text on the queue.
+fn is_older(event: &IssueEvent, known: &[u8]) -> bool {
+    event.updated_at.zip(as_of(known)).is_some_and(|(seen, known)| seen < known)
+}
+
+fn close(session: &Session, task: &TaskName, event: &IssueEvent, dry_run: bool) -> Result<Done> {
     session.sync()?;
     let snapshot = session.snapshot()?;
     let skipped = |why: &str| Ok(Done::Skipped(why.to_owned()));
-    match snapshot.get(task).map(Task::state) {
+    let known = snapshot.get(task);
+    if known.is_some_and(|known| is_older(event, &text_of(session, known))) {
+        return skipped("an older event: the issue was reopened or changed since");
+    }
+    match known.map(Task::state) {
         None => return skipped("it is not queued"),
         Some(State::Cancelled) => return skipped("it is cancelled already"),
         Some(State::Merged) => return skipped("it is merged"),
@@ -129,11 +143,13 @@ fn put(session: &Session, task: &TaskName, event: &IssueEvent, entry: &Entry, dr
         session.sync()?;
         let snapshot = session.snapshot()?;
         let known = snapshot.get(task);
-        let is_same = known.is_some_and(|known| {
-            session.hub.repo.file_in(known.spec.id, FILE).as_deref() == Some(entry.bytes.as_slice())
-        });
+        let text = known.map(|known| text_of(session, known)).unwrap_or_default();
+        let is_same = known.is_some() && is_same(&text, &entry.bytes);
         let replaces = match known.map(Task::state) {
             None => false,
+            Some(State::Pending | State::Cancelled | State::Failed) if is_older(event, &text) => {
+                return Ok(Done::Skipped("an older event: a newer text is on the queue".to_owned()));
+            }
             Some(State::Cancelled | State::Failed) if event.did == Did::Reopened => {
                 if dry_run {
                     return Ok(Done::Reopened);
@@ -142,7 +158,9 @@ fn put(session: &Session, task: &TaskName, event: &IssueEvent, entry: &Entry, dr
                 reopened = true;
                 continue;
             }
-            Some(State::Pending) if is_same && reopened => return Ok(Done::Reopened),
+            Some(State::Pending) if text == entry.bytes && reopened => return Ok(Done::Reopened),
+            // From now on it is as of this, and an event from before changes nothing.
+            Some(State::Pending) if is_same && reopened => true,
             Some(State::Cancelled) => {
                 return Ok(Done::Skipped("it is cancelled; reopening the issue queues it again".to_owned()));
             }
@@ -150,7 +168,11 @@ fn put(session: &Session, task: &TaskName, event: &IssueEvent, entry: &Entry, dr
             Some(State::Pending) => true,
             Some(state) => return Ok(Done::Skipped(format!("it is {state}: too late for another text"))),
         };
-        let done = |spec| if replaces { Done::Replaced(spec) } else { Done::Enqueued(spec) };
+        let done = |spec| match replaces {
+            true if is_same => Done::Reopened,
+            true => Done::Replaced(spec),
+            false => Done::Enqueued(spec),
+        };
         if dry_run {
             return Ok(done(None));
         }
@@ -196,6 +218,7 @@ mod tests {
             is_confidential: false,
             is_pull_request: false,
             url: None,
+            updated_at: None,
         }
     }
 

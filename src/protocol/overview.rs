@@ -13,7 +13,8 @@ use super::nodes::nodes;
 use super::session::Session;
 use super::why::Lookout;
 use crate::hub::outbox;
-use crate::hub::snapshot::{Snapshot, Task};
+use crate::hub::snapshot::{Snapshot, Task, status_of};
+use crate::task::text::{excerpt, one_line, settled};
 use crate::task::{State, TaskName};
 
 /// Of how many waiting tasks it is worked out why they wait: as many as anybody scrolls through.
@@ -21,6 +22,9 @@ const EXPLAINED: usize = 400;
 
 /// How many lines of a running task's output are kept.
 const LINES: usize = 40;
+
+/// How much of what went wrong is kept, in characters.
+const TROUBLE: usize = 160;
 
 /// The fleet.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -104,6 +108,7 @@ pub fn overview(session: &Session, snapshot: &Snapshot) -> Result<Overview> {
         let waits = matches!(task.state(), State::Pending | State::Assigned);
         explained += usize::from(waits);
         let why = if waits && explained > EXPLAINED { Vec::new() } else { lookout.waits_for(task) };
+        let why = trouble(session, task).into_iter().chain(why.iter().map(ToString::to_string));
         let estimate = task.spec.record.estimate_minutes.map(|minutes| f64::from(minutes) * 60.0);
         Row {
             name: task.name().to_string(),
@@ -114,7 +119,7 @@ pub fn overview(session: &Session, snapshot: &Snapshot) -> Result<Overview> {
                 .claim()
                 .filter(|_| task.state() != State::Pending)
                 .and_then(|claim| claim.record.node.clone()),
-            why: why.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+            why: why.collect::<Vec<_>>().join("; "),
             since: task.claim().map_or(Some(task.spec.at), |claim| Some(claim.at)),
             estimate: estimate.map(|estimate| outlook.pace.seconds(Some(estimate), estimate)),
             attempt: task.attempts().begun,
@@ -135,6 +140,19 @@ pub fn overview(session: &Session, snapshot: &Snapshot) -> Result<Overview> {
     })
 }
 
+/// What went wrong with a task that failed or does not merge.
+fn trouble(session: &Session, task: &Task) -> Option<String> {
+    let claim = task.claim().filter(|_| matches!(task.state(), State::Failed | State::Conflict))?;
+    let status = status_of(&session.hub.repo, claim.id)?;
+    let what = match status.files.as_deref() {
+        Some([]) | None => status.error.or(status.reason.map(|reason| reason.to_string()))?,
+        Some([file]) => format!("{} does not merge", file.path),
+        Some([file, more @ ..]) => format!("{} and {} more do not merge", file.path, more.len()),
+    };
+    let lines: Vec<String> = what.lines().map(settled).collect();
+    Some(excerpt(&one_line(&lines.join(" ")), TROUBLE))
+}
+
 /// The last lines of a running task's output, as far as they are known here.
 fn tail(session: &Session, snapshot: &Snapshot, task: &Task) -> Vec<String> {
     let Ok(output) = logs::find(session, snapshot, task.name(), None) else { return Vec::new() };
@@ -142,5 +160,5 @@ fn tail(session: &Session, snapshot: &Snapshot, task: &Task) -> Vec<String> {
     let text = if output.live { output.text } else { Vec::new() };
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(LINES)..].iter().map(|line| (*line).to_owned()).collect()
+    lines[lines.len().saturating_sub(LINES)..].iter().map(|line| settled(line)).collect()
 }

@@ -16,6 +16,8 @@ pub struct Attempt {
     pub number: u32,
     /// Who tried.
     pub node: String,
+    /// The slot of that node, from 1; `None` where that is not told.
+    pub slot: Option<u32>,
     /// When it began.
     pub begun: Timestamp,
     /// When it ended; `None` while it runs.
@@ -69,6 +71,7 @@ fn begin<'a>(
     let attempt = found.entry(number).or_insert_with(|| Attempt {
         number,
         node: String::new(),
+        slot: None,
         begun,
         ended: None,
         outcome: "running".to_owned(),
@@ -76,6 +79,7 @@ fn begin<'a>(
         error: None,
     });
     attempt.begun = attempt.begun.min(begun);
+    attempt.slot = attempt.slot.or(event.slot);
     if let Some(node) = event.node.as_ref().filter(|_| attempt.node.is_empty()) {
         attempt.node.clone_from(node);
     }
@@ -149,8 +153,9 @@ mod tests {
     #[test]
     fn an_end_alone_tells_when_it_began() {
         let mut end = event("failed", 3, 100);
-        (end.started_at, end.completed_at) = (Some(at(40)), Some(at(90)));
+        (end.started_at, end.completed_at, end.slot) = (Some(at(40)), Some(at(90)), Some(2));
         let told = attempts(&[end]);
         assert_eq!((told[0].number, told[0].begun, told[0].ended), (3, at(40), Some(at(90))));
+        assert_eq!(told[0].slot, Some(2));
     }
 }

@@ -30,6 +30,9 @@ pub struct Event {
     /// The node concerned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
+    /// The slot of the node that worked on it, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slot: Option<u32>,
     /// The claim commit that this line belongs to; a line whose claim is not in the task's chain is not believed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim: Option<String>,

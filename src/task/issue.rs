@@ -5,6 +5,8 @@
 
 mod payload;
 
+use jiff::Timestamp;
+
 use super::name::TaskName;
 use super::text::{escaped, one_line, written_out};
 
@@ -15,6 +17,9 @@ const MAX_TITLE: usize = 300;
 
 /// The longest label that a node can have, in characters.
 const MAX_LABEL: usize = 200;
+
+/// What stands before the time that a spec is as of.
+const AS_OF: &str = "; as of ";
 
 /// What the labels begin with that mean something here.
 const NEEDS: &str = "needs";
@@ -58,6 +63,8 @@ pub struct IssueEvent {
     pub is_pull_request: bool,
     /// Where it is.
     pub url: Option<String>,
+    /// When the forge last changed it, as this event saw it; none where it does not tell.
+    pub updated_at: Option<Timestamp>,
 }
 
 impl IssueEvent {
@@ -66,7 +73,8 @@ impl IssueEvent {
         format!("issue-{}", self.number)
     }
 
-    /// Writes the spec: the same bytes for the same title, text, author and meaning labels, whatever was done.
+    /// Writes the spec: for the same title, text, author and meaning labels the same bytes but for the time in the last line,
+    /// whatever was done.
     pub fn to_spec(&self, task: &TaskName) -> Vec<u8> {
         let title = self.title();
         // Texts in JSON are texts in YAML.
@@ -86,7 +94,8 @@ impl IssueEvent {
         }
         let author = self.author.as_ref().map(|author| format!(" by {}", escaped(author))).unwrap_or_default();
         let url = self.url.as_ref().map(|url| format!(": {url}")).unwrap_or_default();
-        text.push_str(&format!("\n(Issue {}{author}{url})\n", self.number));
+        let time = self.updated_at.map(|at| format!("{AS_OF}{at}")).unwrap_or_default();
+        text.push_str(&format!("\n(Issue {}{author}{url}{time})\n", self.number));
         text.into_bytes()
     }
 
@@ -123,6 +132,25 @@ impl IssueEvent {
     }
 }
 
+/// Returns the time that a spec of an issue is as of; nothing that a stranger wrote stands behind it.
+pub fn as_of(spec: &[u8]) -> Option<Timestamp> {
+    stamped(spec).and_then(|(_, time)| time.parse().ok())
+}
+
+/// Says whether two specs of an issue are the same but for the time that they are as of.
+pub fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let text = |spec| stamped(spec).map_or(spec, |(text, _)| text);
+    one == other || text(one) == text(other)
+}
+
+/// A spec up to its time, and the time.
+fn stamped(spec: &[u8]) -> Option<(&[u8], &str)> {
+    let rest = spec.strip_suffix(b")\n")?;
+    let at = rest.windows(AS_OF.len()).rposition(|part| part == AS_OF.as_bytes())?;
+    let time = std::str::from_utf8(&rest[at + AS_OF.len()..]).ok()?;
+    time.parse::<Timestamp>().is_ok().then_some((&rest[..at], time))
+}
+
 /// What follows a word and a colon, two colons (GitLab's scopes) or a slash (Gitea's and Forgejo's).
 fn of<'a>(label: &'a str, word: &str) -> Option<&'a str> {
     let rest =
@@ -152,6 +180,7 @@ mod tests {
             is_confidential: false,
             is_pull_request: false,
             url: Some("https://example.org/7".to_owned()),
+            updated_at: None,
         }
     }
 
@@ -181,6 +210,25 @@ mod tests {
         "#);
         let spec = read(&event);
         assert_eq!((spec.title.as_str(), spec.priority, spec.run), ("Pack it", 1, None));
+    }
+
+    #[test]
+    fn a_spec_says_what_it_is_as_of() {
+        let task = TaskName::parse("p/issue-7").unwrap();
+        let spec = |text: &str, at: Option<&str>| {
+            let updated_at = at.map(|at| at.parse().unwrap());
+            IssueEvent { updated_at, ..event("t", text, &[]) }.to_spec(&task)
+        };
+        let (old, new) = ("2026-01-05T09:00:00Z", "2026-01-05T09:00:01Z");
+        let told = spec("a", Some(old));
+        assert!(told.ends_with(b"(Issue 7 by ann: https://example.org/7; as of 2026-01-05T09:00:00Z)\n"));
+        assert_eq!((as_of(&told), as_of(&spec("a", None))), (Some(old.parse().unwrap()), None));
+        assert!(is_same(&told, &spec("a", Some(new))) && !is_same(&told, &spec("b", Some(old))));
+        // Nobody tells a time by writing one.
+        let forged = format!("x; as of {new})");
+        assert_eq!(as_of(&spec(&forged, Some(old))), Some(old.parse().unwrap()));
+        assert_eq!(as_of(&spec(&forged, None)), None);
+        assert!(!is_same(&spec(&forged, None), &spec("x", None)));
     }
 
     #[test]

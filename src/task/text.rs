@@ -40,6 +40,45 @@ pub fn written_out(text: &str) -> String {
     lines.map(cells).collect::<Vec<_>>().join("\n")
 }
 
+/// Returns a line of output as a terminal would leave it: without colours and titles, and where it was written over again
+/// (`\r`), as it was written last. What is not understood stays, for [`Escaped`] to write out.
+pub fn settled(line: &str) -> String {
+    let line = line.trim_end_matches('\r');
+    let line = line.rsplit('\r').next().unwrap_or(line);
+    let mut text = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find('\u{1b}') {
+        text.push_str(&rest[..at]);
+        let after = &rest[at + 1..];
+        match sequence(after) {
+            Some(length) => rest = &after[length..],
+            None => {
+                text.push('\u{1b}');
+                rest = after;
+            }
+        }
+    }
+    text.push_str(rest);
+    text
+}
+
+/// How long the control sequence is that begins here, behind its escape; `None` for what is none, or has no end.
+fn sequence(after: &str) -> Option<usize> {
+    match after.bytes().next()? {
+        b'[' => {
+            let end = after.bytes().skip(1).position(|byte| !(0x20..=0x3f).contains(&byte))? + 1;
+            (0x40..=0x7e).contains(&after.as_bytes()[end]).then_some(end + 1)
+        }
+        b']' => {
+            let bell = after.find('\u{7}').map(|at| at + 1);
+            let string = after.find("\u{1b}\\").map(|at| at + 2);
+            [bell, string].into_iter().flatten().min()
+        }
+        b'(' | b')' => after.chars().nth(1).filter(char::is_ascii).map(|_| 2),
+        _ => None,
+    }
+}
+
 /// Returns the first `max` characters of the text, escaped, with `…` where something was left out.
 pub fn excerpt(text: &str, max: usize) -> String {
     match text.char_indices().nth(max) {
@@ -150,6 +189,21 @@ mod tests {
     }
 
     #[test]
+    fn a_line_is_left_as_a_terminal_would_leave_it() {
+        for (line, left) in [
+            ("\u{1b}[1;31merror\u{1b}[0m: \u{1b}[Kno\r", "error: no"),
+            ("\r10%\r20%\r30%", "30%"),
+            ("\u{1b}]0;title\u{7}a\u{1b}]8;;https://x\u{1b}\\b\u{1b}]8;;\u{1b}\\c\u{1b}(Bd", "abcd"),
+            ("\u{1b}[31", "\u{1b}[31"),
+            ("\u{1b}[é \u{1b}]x \u{1b}", "\u{1b}[é \u{1b}]x \u{1b}"),
+            ("\u{1b}c 用中文", "\u{1b}c 用中文"),
+            ("", ""),
+        ] {
+            assert_eq!(settled(line), left, "{line:?}");
+        }
+    }
+
+    #[test]
     fn an_excerpt_says_that_it_is_one() {
         assert_eq!(excerpt("abcdef", 3), "abc…");
         assert_eq!(excerpt("打包模", 3), "打包模");
@@ -174,6 +228,11 @@ mod tests {
             prop_assert!(!shown.chars().any(char::is_control));
             let deceives = shown.chars().any(|c| is_deceptive(c) && c != '\u{200d}');
             prop_assert!(!deceives);
+        }
+
+        #[test]
+        fn no_line_makes_settling_panic(line in any::<String>(), wild in "[\u{1b}\\[\\]();0-9a-z\r\u{7}é\\\\]{0,40}") {
+            prop_assert!(settled(&line).len() <= line.len() && settled(&wild).len() <= wild.len());
         }
 
         #[test]

@@ -39,6 +39,8 @@ pub enum Mode {
     List,
     /// Writing the filter.
     Filter,
+    /// Waiting for the text of a task.
+    Opening(String),
     /// Reading one task: its name, its text, and the first line shown.
     Task(String, Vec<String>, usize),
     /// Answering whether to do it.
@@ -167,8 +169,14 @@ impl State {
         match input {
             Input::Key(key) => return self.press(key),
             Input::Now(now) => self.now = now,
-            Input::Fleet(fleet) => self.take(*fleet),
-            Input::Task(name, text) => self.mode = Mode::Task(name, text, 0),
+            Input::Fleet(fleet) => {
+                let before = self.opened();
+                self.take(*fleet);
+                // A task that is open is read anew when something of it is new. What has ended stays as it was read: to
+                // read its output costs the hub something.
+                return self.opened().filter(|row| before.as_ref() != Some(row)).map(|row| Ask::Open(row.name));
+            }
+            Input::Task(name, text) => self.open(name, text),
             Input::Said(said) => (self.said, self.busy) = (said, false),
         }
         None
@@ -207,12 +215,30 @@ impl State {
         self.chosen = place.unwrap_or(self.chosen).min(self.rows().len().saturating_sub(1));
     }
 
+    /// The row of the task that is open.
+    fn opened(&self) -> Option<Row> {
+        let Mode::Task(name, _, _) = &self.mode else { return None };
+        self.fleet.tasks.iter().find(|row| row.name == *name).cloned()
+    }
+
+    fn open(&mut self, name: String, text: Vec<String>) {
+        match &self.mode {
+            Mode::Task(open, _, top) if *open == name => {
+                let top = (*top).min(text.len().saturating_sub(1));
+                self.mode = Mode::Task(name, text, top);
+            }
+            // It was closed meanwhile, or another is asked for.
+            Mode::Opening(wanted) if *wanted == name => self.mode = Mode::Task(name, text, 0),
+            _ => {}
+        }
+    }
+
     fn press(&mut self, key: Key) -> Option<Ask> {
         if key == Key::Interrupt {
             return Some(Ask::Quit);
         }
         match self.mode.clone() {
-            Mode::List => self.press_in_list(key),
+            Mode::List | Mode::Opening(_) => self.press_in_list(key),
             Mode::Filter => {
                 self.press_in_filter(key);
                 None
@@ -238,10 +264,15 @@ impl State {
     fn press_in_list(&mut self, key: Key) -> Option<Ask> {
         let name = self.row().map(|row| row.name.clone());
         let confirm = |act: Option<Act>| act.map_or(Mode::List, Mode::Confirm);
+        self.mode = Mode::List;
         match key {
             Key::Char('q') => return Some(Ask::Quit),
             Key::Char('g') => return Some(Ask::Read),
-            Key::Enter => return name.map(Ask::Open),
+            Key::Enter => {
+                let name = name?;
+                self.mode = Mode::Opening(name.clone());
+                return Some(Ask::Open(name));
+            }
             Key::Char('/') => self.mode = Mode::Filter,
             Key::Char('?') => self.mode = Mode::Help,
             Key::Char('s') => self.order = self.order.next(),
@@ -272,10 +303,11 @@ impl State {
         self.chosen = 0;
     }
 
+    /// Reading the hub reads the task that is open as well.
     fn press_in_task(&mut self, key: Key, name: String, text: Vec<String>, top: usize) -> Option<Ask> {
         match key {
             Key::Escape | Key::Char('q') => self.mode = Mode::List,
-            Key::Char('g') => return Some(Ask::Open(name)),
+            Key::Char('g') => return Some(Ask::Read),
             key => {
                 let top = moved(key, top, text.len());
                 self.mode = Mode::Task(name, text, top);

@@ -68,6 +68,7 @@ fn json_is_one_document_with_the_expected_states() {
             ("tea-shop/greet-in-chinese-repair-1", "merged"),
         ]
     );
+    crate::schema::described("demo", &document);
     let rest = (&document["folder"], &document["merged"], &document["conflicts"]);
     assert_eq!(rest, (&Value::Null, &json!(8), &json!(1)));
     assert_eq!(scratch_folders(&sandbox), 0);

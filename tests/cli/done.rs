@@ -31,6 +31,7 @@ fn what_an_executor_says_of_its_end_counts() {
         let said: serde_json::Value =
             serde_json::from_str(&fs::read_to_string(format!("{out}/said")).unwrap()).unwrap();
         assert_eq!(said, json!({"task": "p/goes-on", "failed": false}));
+        crate::schema::described("done", &said);
         let no = task(a, "no");
         assert_eq!((&no["reason"], text(&no["error"]).as_str()), (&json!("exit"), "no way"));
         assert_eq!(a.git(&["show", &format!("{}:y.txt", text(&no["result"]))]), "y");

@@ -195,6 +195,22 @@ fn two_that_look_into_one_folder_enqueue_each_file_once() {
     assert!(left.len() == 60 && left.iter().all(|name| name.ends_with(".md.dispatched")), "{left:?}");
 }
 
+/// A file that two of the folders hold, one of them by a link, is one file.
+#[test]
+fn folders_in_one_another_take_each_file_once() {
+    each_hub(|sandbox, a, hub| {
+        drop_in(a, "one", "project: p");
+        drop_in(a, "sub/two", "");
+        drop_in(a, "sub/three", "");
+        std::os::unix::fs::symlink("in/sub", sandbox.root().join("link")).unwrap();
+        let args = ["inbox", "../in", "../link", "../in/sub", "../in/.", "--json"];
+        let out = a.dispatch_env(&[SETTLE], &args).success().json();
+        assert_eq!(each(&out["enqueued"], "task"), ["p/one", "sub/three", "sub/two"]);
+        assert_eq!(queued(hub), ["p/one", "sub/three", "sub/two"]);
+        assert_eq!(names(&folder(sandbox).join("sub")), ["three.md.dispatched", "two.md.dispatched"]);
+    });
+}
+
 #[test]
 fn a_file_is_taken_when_it_has_stopped_growing() {
     let sandbox = Sandbox::with_clones(&["a"]);

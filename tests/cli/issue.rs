@@ -101,6 +101,43 @@ fn what_has_begun_keeps_its_text_and_what_is_reopened_runs_again() {
     });
 }
 
+/// Forges deliver again what they think was not taken, and in no certain order.
+#[test]
+fn an_older_event_that_comes_again_changes_nothing() {
+    each_hub(|_, a, hub| {
+        let (labelled, edited) = (event("github", "labeled"), event("github", "edited"));
+        give(a, &edited, &[]).success();
+        let before = refs(hub);
+        let out = give(a, &labelled, &[]).success();
+        assert!(out.stderr.contains("an older event: a newer text is on the queue"), "{out}");
+        assert_eq!(refs(hub), before);
+        // The newer text again, changed in nothing but its time: nothing to do.
+        let later = |payload: &Value, action: &str, at: &str| {
+            let mut payload = payload.clone();
+            (payload["action"], payload["issue"]["updated_at"]) = (json!(action), json!(at));
+            payload
+        };
+        let assigned = later(&edited, "labeled", "2026-01-05T10:00:00Z");
+        assert!(give(a, &assigned, &[]).success().stderr.contains("already queued"));
+        assert_eq!(refs(hub), before);
+        // Closed and open again; then the closing comes once more.
+        let closed = later(&event("github", "closed"), "closed", "2026-01-06T08:00:00Z");
+        give(a, &closed, &[]).success();
+        let reopened = later(&edited, "reopened", "2026-01-07T08:00:00Z");
+        assert_eq!(give(a, &reopened, &[]).success().stdout, "reopened p/issue-7\n");
+        let out = give(a, &closed, &[]).success();
+        assert!(out.stderr.contains("an older event: the issue was reopened or changed since"), "{out}");
+        assert_eq!(states(a), ["issue-7 pending"]);
+        // And what was edited before that.
+        assert!(give(a, &edited, &[]).success().stderr.contains("skipped"));
+        assert!(spec_text(a).ends_with("as of 2026-01-07T08:00:00Z)\n"), "{}", spec_text(a));
+        // One that does not tell its time is taken as it comes.
+        let mut untimed = labelled;
+        untimed["issue"].as_object_mut().unwrap().remove("updated_at");
+        assert_eq!(give(a, &untimed, &[]).success().stdout, "replaced p/issue-7\n");
+    });
+}
+
 #[test]
 fn nobody_is_believed_who_is_not_listed() {
     let sandbox = Sandbox::with_clones(&["a"]);

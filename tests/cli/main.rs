@@ -94,7 +94,8 @@ mod status; // what needs a person first; colours
 mod surroundings; // odd repositories, hubs that refuse or are away
 mod top; // the fleet live, at a terminal of tmux
 mod wait_log; // following what happens
-mod why; // each reason for not running
+mod why;
+mod workflows; // what forges run when an issue changes // each reason for not running
 
 // What must survive.
 #[cfg(feature = "failpoints")]

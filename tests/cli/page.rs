@@ -181,6 +181,7 @@ fn two_thousand_tasks_open_at_once() {
         let attempt = Attempt {
             number: 1,
             node: format!("node-{}", nth % 12),
+            slot: Some(1),
             begun: at(begun),
             ended: Some(at(begun + 60)),
             outcome: "completed".into(),

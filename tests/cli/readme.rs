@@ -184,7 +184,7 @@ fn screen(width: u16, height: u16) -> Buffer {
         .map(String::from)
         .into();
     let tasks = vec![
-        row("S03", "Split the monolith test", State::Failed, -600, "waits for `git dispatch retry` or `cancel`"),
+        row("S03", "Split the monolith test", State::Failed, -600, "exit code 3: 2 of 118 tests failed"),
         Row {
             blocked: true,
             ..row("S09", "Port the CLI", State::Pending, -3000, "blocked by atlas/S03, which failed (exit code 3)")
@@ -265,7 +265,8 @@ fn svg(buffer: &Buffer) -> String {
                 continue;
             }
             let bold = if style.add_modifier.contains(Modifier::BOLD) { " font-weight=\"bold\"" } else { "" };
-            let fill = if is_chosen { "#10161f" } else { colour(style.fg) };
+            let is_faint = style.add_modifier.contains(Modifier::DIM);
+            let fill = if is_chosen { "#10161f" } else { colour(style.fg.filter(|_| !is_faint), is_faint) };
             let shown = shown.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
             let baseline = top + 14.0;
             let _ = writeln!(
@@ -277,13 +278,13 @@ fn svg(buffer: &Buffer) -> String {
     text + "</svg>\n"
 }
 
-const fn colour(of: Option<Color>) -> &'static str {
+const fn colour(of: Option<Color>, is_faint: bool) -> &'static str {
     match of {
+        _ if is_faint => "#8b98a8",
         Some(Color::Red) => "#ff7b72",
         Some(Color::Yellow) => "#e3b341",
         Some(Color::Green) => "#56d364",
         Some(Color::Cyan) => "#56c7d9",
-        Some(Color::DarkGray) => "#8b98a8",
         _ => "#d8e0ea",
     }
 }

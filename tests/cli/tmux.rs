@@ -247,6 +247,7 @@ fn a_person_joins_and_stays() {
     eventually(PATIENCE, || world.home("a.prompt").exists());
     let where_ = a.dispatch(&["attach", "a", "--json"]).success().json();
     assert_eq!((&where_["task"], &where_["session"]), (&json!("p/a"), &json!("ag-0")));
+    crate::schema::described("attach", &where_);
     // A terminal to join from: a pane of another server.
     let other = world.sandbox.root().join("other");
     fs::create_dir(&other).unwrap();

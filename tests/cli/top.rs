@@ -1,5 +1,5 @@
 //! `top`: driven at a terminal of tmux: filtered, a task opened, something done, left; at three sizes; and that the terminal
-//! is given back as it was, also on SIGTERM. What keys mean is tested beside the code.
+//! is given back as it was, also on SIGTERM and SIGKILL; what it costs the hub. What keys mean is tested beside the code.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -138,6 +138,69 @@ fn the_terminal_is_given_back_when_it_is_told_to_go() {
     assert!(!screen.contains("TASK"), "{screen}");
     terminal.keys(&["stty -a | tr ' ' '\\n' | grep -c '^-echo$'; echo asked", "Enter"]);
     terminal.until(|screen| screen.contains("0\nasked"));
+}
+
+/// SIGKILL lets nobody tidy up: what stood by does.
+#[test]
+fn the_terminal_is_given_back_when_it_is_killed() {
+    let fleet = Fleet::new(&["boss"], PATIENT);
+    fleet.enqueue(&[("one", "true")]);
+    let Some(terminal) = Terminal::open(&fleet.sandbox, "boss") else { return };
+    let tty = terminal.tmux(&["display-message", "-p", "-t", "t", "#{pane_tty}"]);
+    let root = fleet.sandbox.repo(".");
+    let is_echoing = || {
+        let settings = root.run("stty", &[], &["-F", tty.trim(), "-a"]).success().stdout;
+        settings.split([' ', ';', '\n']).any(|word| word == "echo")
+    };
+    assert!(is_echoing());
+    terminal.keys(&["git-dispatch top & echo $! > ../pid; fg; echo ended $?", "Enter"]);
+    terminal.until(|screen| screen.contains("p/one") && screen.contains("pending"));
+    assert!(!is_echoing());
+    let id = fs::read_to_string(fleet.sandbox.root().join("pid")).unwrap();
+    root.run("kill", &[], &["-KILL", id.trim()]).success();
+    let screen = terminal.until(|screen| screen.contains("fg; echo ended") && !screen.contains("TASK"));
+    assert!(!screen.contains("pending"), "{screen}");
+    eventually(PATIENCE, is_echoing);
+}
+
+/// One fetch each time that a node would fetch, whatever keys are pressed, and nothing else ever.
+#[test]
+fn the_hub_is_asked_no_more_than_by_a_node() {
+    let quick = "[node]\npoll = \"500ms\"\npoll_max = \"500ms\"\nheartbeat = \"1h\"\n";
+    let fleet = Fleet::new(&["boss", "north"], quick);
+    fleet.enqueue(&[("one", "true"), ("two", "true")]);
+    let asked = |file: &str| -> Vec<String> {
+        let text = fs::read_to_string(fleet.sandbox.root().join(file)).unwrap_or_default();
+        // What git starts itself has the name of that git before its own.
+        let name = |line: &str| line.split("\"hierarchy\":\"").nth(1)?.split('"').next().map(str::to_owned);
+        let is_of_the_hub = |name: &String| ["fetch", "push", "ls-remote", "pull"].contains(&name.as_str());
+        text.lines().filter_map(name).filter(is_of_the_hub).collect()
+    };
+    let trace = |file: &str| format!("GIT_TRACE2_EVENT={}", shown(&fleet.sandbox.root().join(file)));
+    let Some(terminal) = Terminal::open(&fleet.sandbox, "boss") else { return };
+    let since = std::time::Instant::now();
+    terminal.keys(&[&format!("{} git-dispatch top", trace("top")), "Enter"]);
+    terminal.until(|screen| screen.contains("p/one") && screen.contains("p/two"));
+    // Keys that only look cost nothing; only the output of what has ended has to be fetched.
+    while asked("top").len() < 5 {
+        terminal.keys(&["j", "Enter"]);
+        terminal.until(|screen| screen.contains("EVENTS"));
+        terminal.keys(&["Escape", "/", "o", "Enter", "Escape", "s"]);
+        terminal.until(|screen| screen.contains("TASK"));
+    }
+    let polls = since.elapsed().as_millis() / 500 + 1;
+    let counted = asked("top");
+    assert!(counted.iter().all(|name| name == "fetch"), "{counted:?}");
+    assert!(counted.len() as u128 <= polls, "{} fetches in {polls} polls", counted.len());
+    terminal.keys(&["q"]);
+    // A node that has nothing to do asks as often, and beats besides.
+    let file = fleet.sandbox.root().join("node");
+    let environment = [("GIT_TRACE2_EVENT", shown(&file))];
+    let mut node = fleet.clone("north").spawn_env(&environment, &["run", "--watch"]);
+    eventually(PATIENCE, || asked("node").iter().filter(|name| *name == "fetch").count() >= 5);
+    assert!(asked("node").contains(&"push".to_owned()), "{:?}", asked("node"));
+    node.term();
+    node.wait(PATIENCE);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Reads the hub for `top`, and does what was asked and confirmed.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::exec::Cancel;
 use crate::hub::format::spec::FILE;
@@ -15,6 +15,7 @@ use crate::protocol::pause::{Who, set_paused};
 use crate::protocol::why::Lookout;
 use crate::protocol::{Result, Session, cancel, logs, retry};
 use crate::task::TaskName;
+use crate::task::text::settled;
 use crate::ui::format::plain;
 use crate::ui::json;
 use crate::ui::top::{Act, Ask, Input};
@@ -43,18 +44,22 @@ impl Reader {
     /// Reads again and again, until nobody listens any more.
     pub(super) fn run(&self, asked: &Receiver<Ask>, tell: &Sender<Input>) {
         let settings = self.session.config.node_settings(self.session.node.as_str());
-        let mut pause = Duration::ZERO;
+        let (mut pause, mut due) = (Duration::ZERO, Instant::now());
         let mut last = Overview::default();
         loop {
-            let input = match asked.recv_timeout(pause) {
-                Ok(ask) => self.answer(ask),
-                Err(RecvTimeoutError::Timeout) => None,
+            match asked.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(ask) => {
+                    // What is only looked at is here already: the hub is read at its own pace.
+                    let is_here = matches!(ask, Ask::Open(_));
+                    if self.answer(ask).is_some_and(|input| tell.send(input).is_err()) {
+                        return;
+                    }
+                    if is_here {
+                        continue;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
-            };
-            if let Some(input) = input
-                && tell.send(input).is_err()
-            {
-                return;
             }
             let first = last == Overview::default();
             let fleet = self.read();
@@ -62,6 +67,7 @@ impl Reader {
                 true => pause.mul_f64(1.5).clamp(*settings.poll, *settings.poll_max),
                 false => *settings.poll,
             };
+            due = Instant::now() + pause;
             last.clone_from(&fleet);
             let input =
                 [Input::Fleet(Box::new(fleet))].into_iter().chain(first.then(|| Input::Said(String::new())));
@@ -157,7 +163,7 @@ impl Reader {
         if let Ok(output) = logs::find(session, &snapshot, task.name(), None) {
             let text = &output.text[output.text.len().saturating_sub(OUTPUT)..];
             lines.extend([String::new(), format!("OUTPUT of attempt {} on {}", output.attempt, output.node)]);
-            lines.extend(String::from_utf8_lossy(text).lines().map(|line| format!("  {line}")));
+            lines.extend(String::from_utf8_lossy(text).lines().map(|line| format!("  {}", settled(line))));
         }
         Ok(lines)
     }

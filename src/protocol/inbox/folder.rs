@@ -57,6 +57,13 @@ pub(super) struct Waiting {
     pub(super) seen: Seen,
 }
 
+impl Waiting {
+    /// What a file is known by, whichever way leads to it: where it is on the disk, and its name there.
+    pub(super) fn identity(&self) -> ((u64, u64), Option<OsString>) {
+        (self.seen.place, self.path.file_name().map(OsStr::to_owned))
+    }
+}
+
 /// Lists the specs that wait in a folder and in its subfolders, in order of their names. What cannot be listed below it
 /// is passed over.
 pub(super) fn list(folder: &Path, shown: &Path) -> io::Result<Vec<Waiting>> {

@@ -3,6 +3,9 @@
 //! Owns where each forge puts what, and the refusal of what has another form. GitHub, Gitea and Forgejo send
 //! `{"action", "issue", "sender"}`; GitLab sends `{"object_kind": "issue", "object_attributes", "user", "labels"}`.
 
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::{Did, IssueEvent};
@@ -100,6 +103,7 @@ fn like_github(payload: &Value) -> Result<IssueEvent> {
         is_confidential: false,
         is_pull_request: payload.pointer("/issue/pull_request").is_some_and(|value| !value.is_null()),
         url: text(payload, "/issue/html_url", "issue.html_url")?.filter(|url| is_url(url)),
+        updated_at: text(payload, "/issue/updated_at", "issue.updated_at")?.as_deref().and_then(time),
     })
 }
 
@@ -138,7 +142,19 @@ fn gitlab(payload: &Value) -> Result<IssueEvent> {
         is_confidential,
         is_pull_request: false,
         url: text(payload, "/object_attributes/url", "object_attributes.url")?.filter(|url| is_url(url)),
+        updated_at: text(payload, "/object_attributes/updated_at", "object_attributes.updated_at")?
+            .as_deref()
+            .and_then(time),
     })
+}
+
+/// A time; GitLab has written it in two ways. What is none counts as not told.
+fn time(text: &str) -> Option<Timestamp> {
+    let older = || {
+        let civil: DateTime = text.strip_suffix(" UTC")?.parse().ok()?;
+        Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp())
+    };
+    text.parse().ok().or_else(older)
 }
 
 /// A text; null counts as not given.
@@ -286,6 +302,14 @@ mod tests {
         payload["issue"]["labels"] = Value::Null;
         payload["sender"] = Value::Null;
         payload["issue"]["html_url"] = json!("javascript:alert(1)");
+        for untold in [Value::Null, json!(""), json!("yesterday"), json!("2026-13-05 09:00:00 UTC")] {
+            payload["issue"]["updated_at"] = untold;
+            assert_eq!(read(&payload).unwrap().updated_at, None);
+        }
+        for told in ["2026-01-05 09:05:00 UTC", "2026-01-05T09:05:00Z", "2026-01-05T10:05:00.000+01:00"] {
+            payload["issue"]["updated_at"] = json!(told);
+            assert_eq!(read(&payload).unwrap().updated_at.unwrap().to_string(), "2026-01-05T09:05:00Z");
+        }
         let event = read(&payload).unwrap();
         assert_eq!((event.body.as_str(), event.author, event.sender, event.url), ("", None, None, None));
     }

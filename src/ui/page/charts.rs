@@ -4,7 +4,6 @@ use super::axis::Axis;
 use super::html::Html;
 use super::{said, span};
 use crate::protocol::chronicle::{Chronicle, Entry};
-use crate::task::text::lasting;
 
 /// In how many pieces of time attempts are counted.
 const PIECES: usize = 40;
@@ -28,8 +27,7 @@ pub(super) fn throughput(page: &mut Html, chronicle: &Chronicle) {
     }
     let most = counts.iter().map(|(good, bad)| good + bad).max().unwrap_or(0).max(1);
     let good: usize = counts.iter().map(|(good, _)| good).sum();
-    page.raw("<p class=\"hint\">Attempts that ended, each column ")
-        .text(&lasting(axis.bucket_seconds(PIECES).round() as u64));
+    page.raw("<p class=\"hint\">Attempts that ended, each column ").text(&said(axis.bucket_seconds(PIECES)));
     page.raw("; the line is the sum of those that completed, ").int(good).raw(" in all.</p>");
     ground(page, "Attempts that ended, over time");
     for part in [most / 2, most] {

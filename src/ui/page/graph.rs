@@ -10,6 +10,9 @@ use crate::task::text::{excerpt, lasting};
 /// Up to so many tasks have a box with their name; more are dots.
 const NAMED: usize = 160;
 
+/// Up to this width it is made to fit the page.
+const FITS: f64 = 1700.0;
+
 /// How tasks are drawn.
 #[derive(Debug, Clone, Copy)]
 struct Look {
@@ -39,7 +42,10 @@ pub(super) fn write(page: &mut Html, chronicle: &Chronicle) {
     let places = places(tasks, &linked, look);
     let right = places.values().map(|(x, _)| *x).fold(0.0, f64::max) + look.width + 10.0;
     let bottom = places.values().map(|(_, y)| *y).fold(0.0, f64::max) + look.height + 10.0;
-    page.raw("<div class=\"wide\"><svg class=\"graph\" viewBox=\"0 0 ")
+    // What is a little too wide is drawn smaller; what is much too wide is scrolled.
+    page.raw("<div class=\"wide\"><svg class=\"graph")
+        .raw(if right < FITS { " fits" } else { "" })
+        .raw("\" viewBox=\"0 0 ")
         .num(right)
         .raw(" ")
         .num(bottom)

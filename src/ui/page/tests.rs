@@ -13,6 +13,7 @@ fn attempt(number: u32, node: &str, begun: i64, ended: Option<i64>, outcome: &st
     Attempt {
         number,
         node: node.into(),
+        slot: None,
         begun: at(begun),
         ended: ended.map(at),
         outcome: outcome.into(),
@@ -119,6 +120,30 @@ fn everything_that_was_done_is_in_it() {
         );
         rest = &rest[found + 4..];
     }
+}
+
+/// A node whose second slot was busy when its first was not: that is told, and not guessed.
+#[test]
+fn a_slot_that_is_told_has_its_own_lane() {
+    let slotted = |slot, begun, ended| Attempt { slot, ..attempt(1, "north", begun, Some(ended), "completed") };
+    let task = |nth: usize, one: Attempt| entry(&format!("p/t{nth}"), State::Completed, &[], vec![one]);
+    let tasks = vec![
+        task(0, slotted(Some(2), 10, 20)),
+        task(1, slotted(Some(1), 30, 40)),
+        task(2, slotted(Some(2), 50, 60)),
+        task(3, slotted(None, 12, 18)),
+        task(4, slotted(None, 12, 18)),
+    ];
+    let page = written(&Chronicle { at: at(100), tasks, ..Chronicle::default() });
+    assert!(page.contains("3 lanes on 1 nodes") && page.contains("<title>slot 2</title>"), "{page}");
+    let height_of = |nth: usize| {
+        let link = format!("<a href=\"#t-{nth}\" tabindex=\"-1\" data-t=\"{nth}\"><rect");
+        let bar = &page[page.find(&link).unwrap()..];
+        bar.split(" y=\"").nth(1).unwrap().split('"').next().unwrap().parse::<f64>().unwrap()
+    };
+    let heights: Vec<f64> = (0..5).map(height_of).collect();
+    assert!(heights[1] < heights[0] && heights[0] == heights[2], "{heights:?}");
+    assert!(heights[3] == heights[1] && heights[4] > heights[0], "{heights:?}");
 }
 
 #[test]

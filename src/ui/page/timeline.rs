@@ -40,7 +40,7 @@ pub(super) fn write(page: &mut Html, chronicle: &Chronicle) {
     let axis = Axis::new((from, to), LEFT, WIDTH);
     let nodes = lanes(chronicle);
     let count: usize = nodes.values().map(Vec::len).sum();
-    page.raw("<p class=\"hint\">A bar is an attempt, a lane a slot of its node, as far as it was busy; the thin line before a bar is ");
+    page.raw("<p class=\"hint\">A bar is an attempt, a lane a slot of its node; the thin line before a bar is ");
     page.raw("time that its task waited. The table below tells the same in words.</p>");
     legend(page, chronicle);
     let height = TOP + WAITING + count as f64 * LANE + nodes.len() as f64 * 8.0 + 8.0;
@@ -49,34 +49,41 @@ pub(super) fn write(page: &mut Html, chronicle: &Chronicle) {
     page.raw(" nodes\">");
     for (x, name) in axis.marks(9) {
         page.raw("<line class=\"grid\" y1=\"18\" x1=\"").num(x).raw("\" x2=\"").num(x).raw("\" y2=\"").num(height);
+        // The last one would stand out of the picture.
+        let middle = x.min(LEFT + WIDTH - 8.0);
         page.raw("\"/><text class=\"tick\" y=\"12\" text-anchor=\"middle\" x=\"")
-            .num(x)
+            .num(middle)
             .raw("\">")
             .text(&name)
             .raw("</text>");
     }
     waiting(page, chronicle, &axis);
     let mut y = TOP + WAITING;
-    for (node, lanes) in &nodes {
-        page.raw("<text class=\"node\" x=\"0\" y=\"")
-            .num(y + 13.0)
-            .raw("\">")
-            .text(&excerpt(node, 18))
-            .raw("<title>");
-        page.text(node).raw("</title></text>");
-        for lane in lanes {
-            page.raw("<line class=\"lane\" x1=\"130\" x2=\"1180\" y1=\"").num(y + LANE / 2.0).raw("\" y2=\"");
-            page.num(y + LANE / 2.0).raw("\"/>");
-            let mut free = from;
-            for bar in lane {
-                write_bar(page, &axis, bar, y, free);
-                free = bar.end;
-            }
-            y += LANE;
-        }
-        y += 8.0;
+    for (name, lanes) in &nodes {
+        node(page, &axis, name, lanes, (y, from));
+        y += lanes.len() as f64 * LANE + 8.0;
     }
     page.raw("</svg></div></section>");
+}
+
+/// One node's lanes; `y` is the top of the first, `from` when the picture begins.
+fn node(page: &mut Html, axis: &Axis, name: &str, lanes: &[Lane<'_>], (mut y, from): (f64, Timestamp)) {
+    page.raw("<text class=\"node\" x=\"0\" y=\"").num(y + 13.0).raw("\">").text(&excerpt(name, 16)).raw("<title>");
+    page.text(name).raw("</title></text>");
+    for lane in lanes {
+        if let Some(slot) = lane.slot.filter(|_| lanes.len() > 1) {
+            page.raw("<text class=\"tick\" text-anchor=\"end\" x=\"122\" y=\"").num(y + 12.5).raw("\">");
+            page.int(slot as usize).raw("<title>slot ").int(slot as usize).raw("</title></text>");
+        }
+        page.raw("<line class=\"lane\" x1=\"130\" x2=\"1180\" y1=\"").num(y + LANE / 2.0).raw("\" y2=\"");
+        page.num(y + LANE / 2.0).raw("\"/>");
+        let mut free = from;
+        for bar in &lane.bars {
+            write_bar(page, axis, bar, y, free);
+            free = bar.end;
+        }
+        y += LANE;
+    }
 }
 
 fn legend(page: &mut Html, chronicle: &Chronicle) {
@@ -90,23 +97,43 @@ fn legend(page: &mut Html, chronicle: &Chronicle) {
     page.raw("<li><i class=\"dot w\"></i>waiting</li></ul>");
 }
 
-/// The bars of each node, in as few lanes as hold them side by side.
-fn lanes(chronicle: &Chronicle) -> BTreeMap<&str, Vec<Vec<Bar<'_>>>> {
+/// What one slot of a node did: its number, as far as it is told.
+#[derive(Default)]
+struct Lane<'a> {
+    slot: Option<u32>,
+    bars: Vec<Bar<'a>>,
+}
+
+impl Lane<'_> {
+    fn is_free(&self, bar: &Bar<'_>) -> bool {
+        self.bars.iter().all(|other| other.end <= bar.attempt.begun || bar.end <= other.attempt.begun)
+    }
+}
+
+/// The lanes of each node: one for each slot that is told of. What is not told of a slot stands where there is room.
+fn lanes(chronicle: &Chronicle) -> BTreeMap<&str, Vec<Lane<'_>>> {
     let mut bars: Vec<Bar<'_>> = Vec::new();
     for (at, task) in chronicle.tasks.iter().enumerate() {
         for attempt in &task.attempts {
             bars.push(Bar { at, task, attempt, end: attempt.ended.unwrap_or(chronicle.at) });
         }
     }
-    bars.sort_by_key(|bar| (bar.attempt.begun, bar.at));
-    let mut nodes: BTreeMap<&str, Vec<Vec<Bar<'_>>>> = BTreeMap::new();
+    // Those whose slot is known first: the others stand beside them.
+    bars.sort_by_key(|bar| (bar.attempt.slot.is_none(), bar.attempt.slot, bar.attempt.begun, bar.at));
+    let mut nodes: BTreeMap<&str, Vec<Lane<'_>>> = BTreeMap::new();
     for bar in bars {
         let lanes = nodes.entry(bar.attempt.node.as_str()).or_default();
-        let is_free = |lane: &&mut Vec<Bar<'_>>| lane.last().is_none_or(|last| last.end <= bar.attempt.begun);
-        match lanes.iter_mut().find(is_free) {
-            Some(lane) => lane.push(bar),
-            None => lanes.push(vec![bar]),
+        let fits = |lane: &&mut Lane<'_>| match bar.attempt.slot {
+            Some(slot) => lane.slot == Some(slot),
+            None => lane.is_free(&bar),
+        };
+        match lanes.iter_mut().find(fits) {
+            Some(lane) => lane.bars.push(bar),
+            None => lanes.push(Lane { slot: bar.attempt.slot, bars: vec![bar] }),
         }
+    }
+    for lane in nodes.values_mut().flatten() {
+        lane.bars.sort_by_key(|bar| (bar.attempt.begun, bar.at));
     }
     nodes
 }

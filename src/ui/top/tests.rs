@@ -157,11 +157,41 @@ fn a_task_the_keys_and_a_question_are_drawn() {
     assert!(drawn(&state, 80, 24).ends_with("retry p/fail? y does it, any other key does not"));
     press(&mut state, "n");
     let text = (1..=30).map(|line| format!("line {line}\u{1b}[2J")).collect();
+    state.update(Input::Key(Key::Enter));
     state.update(Input::Task("p/fail".into(), text));
     let screen = drawn(&state, 40, 10);
     assert!(screen.starts_with("p/fail\nline 1\\u{1b}[2J\n") && screen.contains("line 1 of 30"), "{screen}");
     state.update(Input::Key(Key::Page(1)));
     assert!(drawn(&state, 40, 10).contains("\nline 11\\u"), "{}", drawn(&state, 40, 10));
+    // Read again while it is open, it stays where it was; what comes when it was closed opens nothing.
+    assert_eq!(state.update(Input::Fleet(Box::new(fleet()))), None, "nothing of it is new");
+    let mut newer = fleet();
+    newer.tasks[3].state = Some(Stand::Pending);
+    assert_eq!(state.update(Input::Fleet(Box::new(newer))), Some(Ask::Open("p/fail".into())));
+    state.update(Input::Task("p/fail".into(), vec![format!("{} end", "wide ".repeat(20)); 12]));
+    let screen = drawn(&state, 40, 10);
+    assert!(screen.contains("line 11 of 12") && screen.contains("wide\nwide wide"), "{screen}");
     state.update(Input::Key(Key::Escape));
+    state.update(Input::Task("p/fail".into(), Vec::new()));
     assert_eq!(state.mode, Mode::List);
+}
+
+#[test]
+fn each_slot_has_a_line_where_there_is_room() {
+    let mut fleet = fleet();
+    fleet.tasks.push(Row { name: "p/second".into(), ..fleet.tasks[2].clone() });
+    fleet.nodes[0].running = vec![2, 6];
+    let mut state = State::default();
+    state.update(Input::Fleet(Box::new(fleet.clone())));
+    let screen = drawn(&state, 80, 24);
+    assert!(screen.contains("run 2 min of 10 min\n") && screen.contains("   second 2 min of 10 min"), "{screen}");
+    // Many nodes: those that need a look, and how many more there are.
+    for nth in 0..40 {
+        fleet.nodes.push(Seat { name: format!("idle-{nth}"), state: "idle".into(), ..Seat::default() });
+    }
+    state.update(Input::Fleet(Box::new(fleet)));
+    let screen = drawn(&state, 80, 24);
+    assert!(screen.contains("NODE 5 of 43") && screen.contains("run 2 min of 10 min, second"), "{screen}");
+    let place = |name: &str| screen.find(name).unwrap();
+    assert!(place("\nsouth") < place("\nnorth") && place("\nnorth") < place("\nidle-0"), "{screen}");
 }

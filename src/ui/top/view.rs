@@ -6,7 +6,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Cell, Clear, Paragraph, Row as Cells, Table, TableState};
+use ratatui::widgets::{Cell, Clear, Paragraph, Row as Cells, Table, TableState, Wrap};
 
 use super::{Mode, State};
 use crate::protocol::overview::{Row, Seat};
@@ -27,8 +27,9 @@ impl Paint {
         self.of(Color::Red)
     }
 
-    const fn faint(self) -> Style {
-        if self.0 { Style::new().fg(Color::DarkGray) } else { Style::new().add_modifier(Modifier::DIM) }
+    const fn faint() -> Style {
+        // Of the sixteen colours, bright black is the background's own in some terminals.
+        Style::new().add_modifier(Modifier::DIM)
     }
 
     fn state(self, state: Option<Stand>, blocked: bool) -> Style {
@@ -37,7 +38,7 @@ impl Paint {
             Some(Stand::Running | Stand::Assigned) => self.of(Color::Cyan),
             Some(Stand::Completed | Stand::Merged) => self.of(Color::Green),
             Some(Stand::Pending) => Style::new(),
-            Some(Stand::Cancelled) => self.faint(),
+            Some(Stand::Cancelled) => Self::faint(),
             Some(Stand::Failed | Stand::Conflict | Stand::Unknown) | None => self.bad(),
         }
     }
@@ -62,15 +63,16 @@ const KEYS: &[(&str, &str)] = &[
 pub fn draw(frame: &mut Frame<'_>, state: &State, paint: Paint) {
     let area = frame.area();
     if let Mode::Task(name, text, top) = &state.mode {
-        return task(frame, area, (name, text, *top), paint);
+        return task(frame, area, (name, text, *top));
     }
-    let nodes = u16::try_from(state.fleet.nodes.len()).unwrap_or(u16::MAX);
     // A low screen shows the tasks and nothing else.
     let (room_for_nodes, room_for_tail) = match area.height {
         ..14 => (0, 0),
-        14..30 => (nodes.min(4), 4),
-        _ => (nodes.min(area.height / 4), area.height / 4),
+        14..30 => (5, 4),
+        _ => (area.height / 3, area.height / 4),
     };
+    let seats = Seats::fitting(state, usize::from(room_for_nodes));
+    let room_for_nodes = u16::try_from(seats.lines.len()).unwrap_or(0);
     let tail = state.row().is_some_and(|row| !row.tail.is_empty());
     let parts = Layout::vertical([
         Constraint::Length(2),
@@ -81,10 +83,10 @@ pub fn draw(frame: &mut Frame<'_>, state: &State, paint: Paint) {
     ])
     .split(area);
     head(frame, parts[0], state, paint);
-    seats(frame, parts[1], state, paint);
+    seats.draw(frame, parts[1], state, paint);
     tasks(frame, parts[2], state, paint);
-    output(frame, parts[3], state, paint);
-    foot(frame, parts[4], state, paint);
+    output(frame, parts[3], state);
+    foot(frame, parts[4], state);
     if state.mode == Mode::Help {
         help(frame, area);
     }
@@ -99,7 +101,7 @@ fn head(frame: &mut Frame<'_>, area: Rect, state: &State, paint: Paint) {
     }
     match (&fleet.away, fleet.synced_at) {
         (Some(why), _) => first.push(Span::styled(format!("  the hub is away: {}", escaped(why)), paint.bad())),
-        (None, Some(at)) => first.push(Span::styled(format!("  read {}", ago(state.now, at)), paint.faint())),
+        (None, Some(at)) => first.push(Span::styled(format!("  read {}", ago(state.now, at)), Paint::faint())),
         (None, None) => {}
     }
     let mut second = Vec::new();
@@ -126,48 +128,75 @@ fn head(frame: &mut Frame<'_>, area: Rect, state: &State, paint: Paint) {
     frame.render_widget(Paragraph::new(vec![Line::from(first), Line::from(second)]), area);
 }
 
-fn seats(frame: &mut Frame<'_>, area: Rect, state: &State, paint: Paint) {
-    if area.height == 0 {
-        return;
-    }
-    let mut nodes: Vec<&Seat> = state.fleet.nodes.iter().collect();
-    // What is wrong first, what has left last.
-    nodes.sort_by_key(|node| match node.state.as_str() {
-        "lost" => 0,
-        "stopped" => 2,
-        _ => 1,
-    });
-    let row = |node: &&Seat| {
-        let style = match node.state.as_str() {
-            "lost" => paint.bad(),
-            "paused" | "draining" => paint.of(Color::Yellow),
-            "busy" => paint.of(Color::Cyan),
-            _ => paint.faint(),
+/// The nodes: a line for each task that one runs where there is room for that, else a line for each node.
+struct Seats<'a> {
+    lines: Vec<(&'a Seat, Vec<&'a Row>, bool)>,
+    shown: usize,
+}
+
+impl<'a> Seats<'a> {
+    fn fitting(state: &'a State, room: usize) -> Self {
+        let mut nodes: Vec<&Seat> = state.fleet.nodes.iter().collect();
+        // What is wrong first, then what works, what has left last.
+        nodes.sort_by_key(|node| match node.state.as_str() {
+            "lost" => 0,
+            "stopped" => 3,
+            _ if node.running.is_empty() => 2,
+            _ => 1,
+        });
+        let runs = |node: &Seat| -> Vec<&'a Row> {
+            node.running.iter().filter_map(|at| state.fleet.tasks.get(*at)).collect()
         };
-        let running: Vec<String> = node
-            .running
-            .iter()
-            .filter_map(|at| state.fleet.tasks.get(*at))
-            .map(|row| at_work(row, state))
-            .collect();
-        Cells::new(vec![
-            Cell::new(escaped(&node.name)),
-            Cell::new(Span::styled(escaped(&node.state), style)),
-            Cell::new(format!("{}/{}", node.running.len(), node.slots)),
-            Cell::new(Span::styled(node.beat_at.map(|at| ago(state.now, at)).unwrap_or_default(), paint.faint())),
-            Cell::new(running.join(", ")),
-        ])
-    };
-    let widths = [
-        Constraint::Max(18),
-        Constraint::Length(8),
-        Constraint::Length(6),
-        Constraint::Length(11),
-        Constraint::Fill(1),
-    ];
-    let table = Table::new(nodes.iter().map(row), widths)
-        .header(Cells::new(["NODE", "STATE", "SLOTS", "BEAT", "RUNS"]).style(paint.faint()));
-    frame.render_widget(table, area);
+        let each: usize = nodes.iter().map(|node| node.running.len().max(1)).sum();
+        let mut lines = Vec::new();
+        let shown = nodes.len().min(room);
+        for node in nodes.into_iter().take(shown) {
+            let rows = runs(node);
+            if each > room || rows.len() < 2 {
+                lines.push((node, rows, true));
+            } else {
+                let one = |(nth, row): (usize, &'a Row)| (node, vec![row], nth == 0);
+                lines.extend(rows.into_iter().enumerate().map(one));
+            }
+        }
+        Self { lines, shown }
+    }
+
+    fn draw(&self, frame: &mut Frame<'_>, area: Rect, state: &State, paint: Paint) {
+        if area.height == 0 {
+            return;
+        }
+        let row = |(node, running, is_first): &(&Seat, Vec<&Row>, bool)| {
+            let style = match node.state.as_str() {
+                "lost" => paint.bad(),
+                "paused" | "draining" => paint.of(Color::Yellow),
+                "busy" => paint.of(Color::Cyan),
+                _ => Paint::faint(),
+            };
+            let running: Vec<String> = running.iter().map(|row| at_work(row, state)).collect();
+            let beat = node.beat_at.map(|at| ago(state.now, at)).unwrap_or_default();
+            let first = |text: String| if *is_first { text } else { String::new() };
+            Cells::new(vec![
+                Cell::new(first(escaped(&node.name))),
+                Cell::new(Span::styled(first(escaped(&node.state)), style)),
+                Cell::new(first(format!("{}/{}", node.running.len(), node.slots))),
+                Cell::new(Span::styled(first(beat), Paint::faint())),
+                Cell::new(running.join(", ")),
+            ])
+        };
+        let widths = [
+            Constraint::Max(18),
+            Constraint::Length(8),
+            Constraint::Length(6),
+            Constraint::Length(11),
+            Constraint::Fill(1),
+        ];
+        let all = state.fleet.nodes.len();
+        let title = if self.shown < all { format!("NODE {} of {all}", self.shown) } else { "NODE".to_owned() };
+        let head = [title.as_str(), "STATE", "SLOTS", "BEAT", "RUNS"].map(|name| Cell::new(name.to_owned()));
+        let table = Table::new(self.lines.iter().map(row), widths).header(Cells::new(head).style(Paint::faint()));
+        frame.render_widget(table, area);
+    }
 }
 
 /// A running task with how long it takes already, against how long it was thought to.
@@ -180,7 +209,7 @@ fn clock(row: &Row, state: &State) -> String {
     let Some(since) = row.since else { return String::new() };
     let gone = lasting(u64::try_from(state.now.duration_since(since).as_secs()).unwrap_or(0));
     match row.estimate.filter(|_| row.state == Some(Stand::Running)) {
-        Some(estimate) => format!("{gone} of {}", lasting(estimate.round() as u64)),
+        Some(estimate) => format!("{gone} of {}", lasting(estimate.round().max(1.0) as u64)),
         None => gone,
     }
 }
@@ -214,26 +243,27 @@ fn tasks(frame: &mut Frame<'_>, area: Rect, state: &State, paint: Paint) {
         Constraint::Fill(1),
     ];
     let table = Table::new(rows.iter().map(cells), widths)
-        .header(Cells::new(["TASK", "STATE", "NODE", "FOR", "WHAT"]).style(paint.faint()))
+        .header(Cells::new(["TASK", "STATE", "NODE", "FOR", "WHAT"]).style(Paint::faint()))
         .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
     let mut place = TableState::new().with_selected((!rows.is_empty()).then_some(state.chosen));
     frame.render_stateful_widget(table, area, &mut place);
 }
 
-fn output(frame: &mut Frame<'_>, area: Rect, state: &State, paint: Paint) {
+fn output(frame: &mut Frame<'_>, area: Rect, state: &State) {
     let Some(row) = state.row().filter(|_| area.height > 1) else { return };
     let title = format!("OUTPUT of {}, attempt {}", escaped(&row.name), row.attempt);
     let room = usize::from(area.height - 1);
     let lines = row.tail[row.tail.len().saturating_sub(room)..].iter().map(|line| Line::raw(escaped(line)));
-    let text: Vec<Line<'_>> = std::iter::once(Line::styled(title, paint.faint())).chain(lines).collect();
+    let text: Vec<Line<'_>> = std::iter::once(Line::styled(title, Paint::faint())).chain(lines).collect();
     frame.render_widget(Paragraph::new(text), area);
 }
 
-fn foot(frame: &mut Frame<'_>, area: Rect, state: &State, paint: Paint) {
+fn foot(frame: &mut Frame<'_>, area: Rect, state: &State) {
     let line = match &state.mode {
         Mode::Filter => {
             Line::from(vec![Span::styled("filter: ", BOLD), Span::raw(escaped(&state.filter)), Span::raw("▏")])
         }
+        Mode::Opening(name) => Line::raw(format!("reading {} …", escaped(name))),
         Mode::Confirm(act) => {
             Line::styled(format!("{}? y does it, any other key does not", escaped(&act.to_string())), BOLD)
         }
@@ -248,21 +278,21 @@ fn foot(frame: &mut Frame<'_>, area: Rect, state: &State, paint: Paint) {
                     "{filter}Enter opens  / filters  s {}  r x p c change  ? keys  q leaves",
                     state.order.name()
                 ),
-                paint.faint(),
+                Paint::faint(),
             )
         }
     };
     frame.render_widget(Paragraph::new(line), area);
 }
 
-fn task(frame: &mut Frame<'_>, area: Rect, (name, text, top): (&str, &[String], usize), paint: Paint) {
+fn task(frame: &mut Frame<'_>, area: Rect, (name, text, top): (&str, &[String], usize)) {
     let parts = Layout::vertical([Constraint::Length(1), Constraint::Min(1), Constraint::Length(1)]).split(area);
     frame.render_widget(Paragraph::new(Line::styled(escaped(name), BOLD)), parts[0]);
     let lines: Vec<Line<'_>> =
         text.iter().skip(top).take(usize::from(parts[1].height)).map(|line| Line::raw(escaped(line))).collect();
-    frame.render_widget(Paragraph::new(lines), parts[1]);
+    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), parts[1]);
     let said = format!("line {} of {}  j k, PgUp PgDn  g reads it again  Esc back", top + 1, text.len());
-    frame.render_widget(Paragraph::new(Line::styled(said, paint.faint())), parts[2]);
+    frame.render_widget(Paragraph::new(Line::styled(said, Paint::faint())), parts[2]);
 }
 
 fn help(frame: &mut Frame<'_>, area: Rect) {

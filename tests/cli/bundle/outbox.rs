@@ -30,6 +30,7 @@ fn what_waits_is_carried_and_found_there() {
     fleet.touch("go");
     node.wait(PATIENCE);
     let made = n1.dispatch(&["outbox", "--bundle", "../carried", "--json"]).success().json();
+    crate::schema::described("outbox --bundle", &made);
     assert_eq!((text(&made["tasks"][0]["task"]), text(&made["kind"])), ("p/a".to_owned(), "results".to_owned()));
     refused(&n1.dispatch(&["outbox", "--bundle", "../carried", "--json"]), "dispatch::bundle::exists", 2);
     assert_eq!(fleet.waiting("n1"), 3, "it waits on: the record, and what it pins");
