@@ -27,7 +27,7 @@ pub enum Error {
     #[diagnostic(
         code(dispatch::hub::refused),
         help(
-            "does your account have the right to push there? does a hook or a protection rule forbid it? whoever looks after the hub can say more"
+            "does your account have the right to push there? does a hook or a protection rule forbid it? `git dispatch doctor --probe` finds out what it takes; whoever looks after the hub can say more"
         )
     )]
     Refused {

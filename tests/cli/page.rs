@@ -56,6 +56,7 @@ fn what_was_done_is_told_in_words_as_a_document_and_as_markdown() {
         (&attempt["node"], &attempt["outcome"], &attempt["attempt"]),
         (&json!("north"), &json!("completed"), &json!(1))
     );
+    assert_eq!(attempt["slot"], 1, "this node has one");
     assert!(one["waited_seconds"].is_number() && one["merged_at"].is_string() && attempt["seconds"].is_number());
     let merges = document["merges"].as_array().unwrap();
     let order: Vec<String> =
