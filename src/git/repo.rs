@@ -10,6 +10,7 @@ use super::error::{Error, Result};
 use super::partial::Whole;
 use super::porcelain;
 use super::process::Git;
+use super::ssh::Connections;
 use crate::ambient::Ambient;
 use crate::exec::cancel::Cancel;
 
@@ -24,6 +25,7 @@ pub struct Repo {
     common_dir: PathBuf,
     work_tree: Option<PathBuf>,
     cancel: Cancel,
+    pub(super) connections: Connections,
     pub(super) whole: Whole,
 }
 
@@ -52,10 +54,11 @@ impl Repo {
         };
         // `git -c key=value dispatch …`: git hands it on in a variable of its own, which gix does not read.
         let given = ambient.var("GIT_CONFIG_PARAMETERS").and_then(porcelain::config_parameters).unwrap_or_default();
-        Self::open_with(&git_dir, given).map_err(|error| match error {
+        let opened = Self::open_with(&git_dir, given).map_err(|error| match error {
             Error::Unusable { .. } if !git_dir.exists() => not_found(),
             other => other,
-        })
+        })?;
+        Ok(Self { connections: Connections::of(ambient), ..opened })
     }
 
     /// Opens the repository at `git_dir` or at a folder that holds `.git`.
@@ -86,6 +89,7 @@ impl Repo {
             work_tree: gix.workdir().map(tidy),
             gix,
             cancel: Cancel::new(),
+            connections: Connections::default(),
             whole: Whole::default(),
         })
     }
@@ -152,6 +156,13 @@ impl Repo {
     /// Returns a text from the repository's configuration, system and user files included.
     pub fn config_string(&self, key: &str) -> Option<String> {
         self.gix.config_snapshot().string(key).map(|value| value.to_string())
+    }
+
+    /// Says whether git is told to take some addresses for others (`url.<base>.insteadOf`, `pushInsteadOf`).
+    pub(super) fn rewrites_addresses(&self) -> bool {
+        let snapshot = self.gix.config_snapshot();
+        let mut parts = snapshot.sections_by_name("url").into_iter().flatten();
+        parts.any(|part| part.body().value_names().next().is_some())
     }
 
     /// Lists `(key, value, scope)` of every setting below `section`, weakest first, in git's spelling.

@@ -117,9 +117,14 @@ impl Hub {
             // The hub may answer well, and something in the way of its refs here be the cause. An exact refspec that
             // matches nothing fails the whole fetch: ask which branch is missing.
             let names: Vec<String> = targets.iter().map(|branch| Layout::branch_ref(branch)).collect();
-            let Ok(there) = self.repo.ls_remote(remote, &names, self.deadline) else {
+            let prefixes = [names.clone(), self.layout.mirror_prefixes()].concat();
+            let Ok(there) = self.repo.ls_remote_below(remote, &prefixes, self.deadline) else {
                 return Err(error.into());
             };
+            // A file that a crash left empty: no fetch gets past it.
+            if let Some((name, _)) = there.iter().find(|(_, id)| id.is_null()) {
+                return Err(super::Error::BrokenRef { name: name.clone() });
+            }
             targets.retain(|branch| there.iter().any(|(known, _)| *known == Layout::branch_ref(branch)));
             // One spec's target that is not there stops nothing but its task.
             let target = Layout::branch_ref(&self.target);

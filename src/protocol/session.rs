@@ -285,7 +285,7 @@ fn find_place(repo: &Repo, config: &Config) -> Result<Place> {
         return Err(Error::NoRemote { name });
     };
     for url in [&remote.url, &remote.push_url] {
-        if !crate::git::remote::is_spoken(url) {
+        if !crate::git::address::is_spoken(url) {
             return Err(Error::BadRemote { name, url: url.clone() });
         }
     }
