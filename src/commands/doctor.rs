@@ -40,12 +40,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     }
     if args.probe {
         let progress = Progress::start(&context.ui, "trying");
-        let probed = doctor::probe(&session)?;
+        doctor::probe(&session)?;
         drop(progress);
-        if let Some(left) = probed.map(|probed| probed.left).filter(|left| !left.is_empty()) {
-            let what = format!("{} scratch refs stay: the remote deletes nothing", left.len());
-            found.mended("abilities", what);
-        }
     }
     let is_there = doctor::examine(&session, &mut found)?;
     if is_there {

@@ -70,7 +70,7 @@ impl Hub {
         probe.look()?;
         let names: Vec<String> = probe.there.keys().cloned().collect();
         if names.is_empty() || self.abilities().deletes == Some(false) {
-            return Ok((Vec::new(), Vec::new()));
+            return Ok((Vec::new(), names));
         }
         let left = probe.clean_up(self.abilities().refs_per_push.unwrap_or(MOST))?;
         Ok((names.into_iter().filter(|name| !left.contains(name)).collect(), left))
@@ -201,13 +201,15 @@ impl Probe<'_> {
 
     fn takes(&mut self, refs: usize) -> Result<bool> {
         let mut edits = Vec::with_capacity(refs);
+        let first = self.commit(None)?;
         for at in 0..refs {
             let name = self.name(at);
             let now = self.there.get(&name).copied();
             if now.is_some_and(|id| !self.hub.repo.has(id)) {
                 self.hub.fetch_unmirrored(std::slice::from_ref(&name))?;
             }
-            edits.push(Edit::new(name, now, Some(self.commit(now)?)));
+            let next = if now.is_some() { self.commit(now)? } else { first };
+            edits.push(Edit::new(name, now, Some(next)));
         }
         Ok(self.push(&edits, false)?.into_iter().all(|taken| taken))
     }

@@ -96,6 +96,7 @@ pub fn examine(session: &Session, found: &mut Findings) -> Result<bool> {
     clone::executors(session, found);
     clone::outbox(session, found)?;
     if is_there {
+        remote::prefixes(session, found)?;
         remote::scratch(session, found)?;
         records::half_done(session, found)?;
         records::branches(session, found)?;

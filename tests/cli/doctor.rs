@@ -77,6 +77,9 @@ fn a_remote_that_takes_branches_only_is_broken_until_the_prefix_says_so() {
     assert!(document.to_string().contains("refs/heads/dispatch/"), "{document}");
     a.write("git-dispatch.toml", "ref_prefix = \"refs/heads/dispatch/\"\n");
     let document = doctor(&a, &["--probe"], 0);
+    hub.git(&["update-ref", "refs/dispatch/queue", "main"]);
+    let two = found(&doctor(&a, &[], 1), "broken");
+    assert!(two[0].contains("there is a queue at refs/dispatch/queue"), "{two:?}");
     assert_eq!(
         (&document["remote"]["abilities"]["prefix"], &document["remote"]["abilities"]["notes"]),
         (&json!(true), &json!(true))

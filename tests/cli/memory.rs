@@ -187,7 +187,9 @@ fn a_republish_that_is_cut_off_anywhere_is_taken_up_and_shows_no_ended_task_as_o
     let (path, git) = fleet.wrap_git(WRAPPER);
     let wanted = all_refs(&fleet.sandbox.hub());
     let mut cuts = 0;
-    for cut in 1.. {
+    // Every third push in the normal run.
+    let step = if std::env::var_os("GIT_DISPATCH_TEST_LONG").is_none() { 3 } else { 1 };
+    for cut in (2..).step_by(step) {
         let _ = fs::remove_dir_all(fleet.sandbox.hub().path().with_extension("gone"));
         let _ = fs::remove_file(fleet.home("pushes"));
         empty_hub(&fleet);
@@ -208,7 +210,7 @@ fn a_republish_that_is_cut_off_anywhere_is_taken_up_and_shows_no_ended_task_as_o
         boss.dispatch(&["doctor", "--republish"]).success();
         assert_eq!(all_refs(&fleet.sandbox.hub()), wanted, "cut {cut}");
     }
-    assert!(cuts >= 4, "only {cuts} pushes were cut off");
+    assert!(cuts * step >= 5, "only {cuts} pushes were cut off");
     fleet.clone("n1").dispatch(&["run"]).success();
     fleet.collect_and_check(&["a", "b", "c"].map(str::to_owned));
     assert!(["a", "b", "c"].iter().all(|id| ran(&fleet, id) == 1));

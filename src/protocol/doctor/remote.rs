@@ -49,6 +49,19 @@ pub(super) fn reach(session: &Session, found: &mut Findings) -> Result<bool> {
     }
 }
 
+/// Looks whether tasks were queued before the prefix was set: nobody who goes by the new one would see them.
+pub(super) fn prefixes(session: &Session, found: &mut Findings) -> Result<()> {
+    let (ours, usual) = (session.hub.layout.queue(), Layout::default().queue());
+    if ours != usual && session.hub.look(std::slice::from_ref(&usual))?.contains_key(&usual) {
+        found.broken(
+            "remote",
+            format!("there is a queue at {usual}, and `ref_prefix` says that it is {}", escaped(&ours)),
+            "let what is queued there end first (`git config dispatch.refPrefix` sets the old prefix for one clone), then delete those refs; or take `ref_prefix` back",
+        );
+    }
+    Ok(())
+}
+
 /// The git directory of a hub on this machine.
 fn folder_of(url: &str) -> Option<PathBuf> {
     let path = Path::new(url.strip_prefix("file://").unwrap_or(url));
@@ -160,23 +173,23 @@ pub(super) fn scratch(session: &Session, found: &mut Findings) -> Result<()> {
     let hub = &session.hub;
     let (removed, left) = hub.remove_scratch(prober(session))?;
     if !removed.is_empty() {
-        found
-            .mended("leftovers", format!("{} scratch refs of a probe that was cut off are removed", removed.len()));
+        let what = format!("{} of a probe that was cut off: removed", scratch_refs(removed.len()));
+        found.mended("leftovers", what);
     }
     if !left.is_empty() {
-        let help = "harmless; the next probe uses them again";
-        found.note(
-            "leftovers",
-            format!("{} scratch refs of a probe stay: the remote deletes nothing", left.len()),
-            help,
-        );
+        let what = format!("{} of a probe on the hub, which deletes nothing", scratch_refs(left.len()));
+        found.note("leftovers", what, "they are harmless; the next probe uses them again");
     }
     let own = hub.layout.scratch(&session.state.clone_id);
     let others = hub.repo.refs_with_prefix(&hub.layout.scratches())?;
     let others = others.iter().filter(|(name, _)| !name.starts_with(&own)).count();
     if others > 0 {
         let help = "another clone is probing, or was cut off: `git dispatch doctor` there removes them";
-        found.note("leftovers", format!("{others} scratch refs of another clone's probe are on the hub"), help);
+        found.note("leftovers", format!("{} of another clone's probe on the hub", scratch_refs(others)), help);
     }
     Ok(())
+}
+
+fn scratch_refs(count: usize) -> String {
+    format!("{count} scratch {}", if count == 1 { "ref" } else { "refs" })
 }
