@@ -5,7 +5,7 @@
 use git_dispatch::config::{self, Inputs};
 use git_dispatch::exec::Mask;
 use git_dispatch::git::bundle::Header;
-use git_dispatch::git::{fit, porcelain, remote, signature};
+use git_dispatch::git::{address, fit, porcelain, signature};
 use git_dispatch::hub::bundle::{Contents, Item};
 use git_dispatch::hub::control::Control;
 use git_dispatch::hub::format::{ClaimRecord, SpecRecord, Trailers};
@@ -83,7 +83,7 @@ pub fn names(data: &[u8]) {
         assert_eq!(TaskName::parse(&task.to_string()), Ok(task));
     }
     let _ = Name::sanitized(&given, "x");
-    assert!(!remote::is_spoken(&given) || !given.starts_with("ext::"));
+    assert!(!address::is_spoken(&given) || !given.starts_with("ext::"));
 }
 
 /// Notes: status lines, seals, framed logs, and the JSON records of nodes.

@@ -36,6 +36,35 @@
 //! | 3 protocol | [`executor`], [`protocol`], [`node`] | what may be done to a task, and in which order |
 //! | 4 face | [`ui`], [`commands`], [`cli`], [`exit`] | people and scripts |
 //!
+//! # How cost grows
+//!
+//! What reading the queue costs follows what has changed since the last reading ([`hub::ledger`]); what the hub is asked for
+//! follows the table, which `tests/cli/counts.rs` asserts.
+//!
+//! | | pushes | fetches |
+//! | --- | --- | --- |
+//! | a batch of specs, whatever its size | 1 | 1 |
+//! | claiming, of as many tasks as there are free slots | 1 | 1, after the poll that found them |
+//! | an attempt's end | 1 | 0 |
+//! | a collect, of as many tasks as are done | 3 | 2 |
+//! | a node, an hour, at rest | at most 60 beats, together 1,800 in the fleet | 60 (`node.poll_max`) to 720 (`node.poll`) |
+//!
+//! On the hub there is one ref for each task that runs (its claim), two once it is done (its branch), none when it is sealed;
+//! up to three for each node (record, notes, logs) and five for all. A push downloads the names of all of them, about 90 bytes
+//! each: with 200 nodes of four slots and 200 results that wait for a collect that is 1,800 refs, or 160 kB a push. A result's
+//! objects come to every clone once, with its claim, before it is merged: `n` clones download it `n` times.
+//!
+//! So `n` nodes that claim `k` tasks at once and end `t` tasks an hour each push `n × t × (1 + 1/k)` times an hour, and beats
+//! come on top: `min(60 × n, 60 × max_beats_per_minute)`, less those that ride on other pushes. A hub that takes 30 pushes a
+//! minute takes 1,800 an hour, which is what beats alone may be: with `max_beats_per_minute = 6` there is room for 1,440, that
+//! is 720 tasks an hour claimed singly or 1,150 claimed by fours. One that takes 100 a second carries 180,000 tasks an
+//! hour claimed singly; what ends it before is the queue, the one ref that all enqueuers share (31 pushes a second with random
+//! waiting: batches), and the seals, which all collectors share.
+//!
+//! When it is too much, in this order: `max_beats_per_minute` down (a lost node is noticed later), more slots on fewer nodes
+//! (claims by the batch), `node.poll_max` up (a task starts later where no hint arrives), specs enqueued by the folder, several
+//! hubs with a queue each.
+//!
 //! The core announces what happens ([`protocol::announce`]); the face renders it. Errors live beside their code; the exit
 //! code is decided once, in [`exit`].
 

@@ -80,23 +80,21 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     for (place, why) in &snapshot.unreadable {
         context.ui.warn(&format!("{} {why}; it is passed over", crate::task::text::escaped(place)));
     }
-    let lookout = Lookout::new(&session, &snapshot)?;
     let tasks: Vec<&Task> = snapshot.tasks.iter().filter(|task| is_wanted(task, args)).collect();
+    if context.ui.json && !args.why {
+        context.ui.task_list(&session, &tasks)?;
+        return Ok(Exit::Done);
+    }
+    let lookout = Lookout::new(&session, &snapshot)?;
     if context.ui.json {
-        let tasks: Vec<_> = tasks
-            .iter()
-            .map(|task| {
-                let mut document = json::task(&session, task);
-                if args.why {
-                    document["waits_for"] = lookout
-                        .waits_for(task)
-                        .iter()
-                        .map(|reason| json!({"kind": reason.kind, "what": reason.what}))
-                        .collect();
-                }
-                document
-            })
-            .collect();
+        let explained = |task: &&Task| {
+            let mut document = json::task(&session, task);
+            let reasons = lookout.waits_for(task);
+            document["waits_for"] =
+                reasons.iter().map(|reason| json!({"kind": reason.kind, "what": reason.what})).collect();
+            document
+        };
+        let tasks: Vec<_> = tasks.iter().map(explained).collect();
         context.ui.document(&json!({"synced_at": session.synced_at()?, "tasks": tasks}));
         return Ok(Exit::Done);
     }

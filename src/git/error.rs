@@ -88,6 +88,38 @@ pub enum Error {
         /// What git said.
         detail: String,
     },
+    /// The remote answers, and does not let us in.
+    #[error("the hub `{}` does not let this clone in (HTTP {status}): {}", escaped(.remote), escaped(&sentence(.detail)))]
+    #[diagnostic(
+        code(dispatch::hub::denied),
+        help(
+            "the token or password that git uses there is missing, wrong, has run out, or may not do this: `git ls-remote` shows the same; put it right in the credential helper and give the command again"
+        )
+    )]
+    Denied {
+        /// The remote's name or URL.
+        remote: String,
+        /// The status of HTTP.
+        status: u16,
+        /// What git said.
+        detail: String,
+    },
+    /// The remote answers, and asks to be left alone for a while.
+    #[error("the hub `{}` asks to be left alone{} (HTTP {status})", escaped(.remote), for_seconds(*.wait))]
+    #[diagnostic(
+        code(dispatch::hub::later),
+        help(
+            "give the same command again then; a node that stays waits by itself, and polls less often with a larger `node.poll`"
+        )
+    )]
+    Later {
+        /// The remote's name or URL.
+        remote: String,
+        /// The status of HTTP.
+        status: u16,
+        /// For how long, where it said so.
+        wait: Option<Duration>,
+    },
     /// A clone without trees could not fetch, most likely for want of them.
     #[error("this partial clone has no trees, and what the hub has cannot be fetched into it: {}", escaped(&sentence(.detail)))]
     #[diagnostic(
@@ -210,6 +242,10 @@ fn sentence(stderr: &str) -> String {
     }
 }
 
+fn for_seconds(wait: Option<Duration>) -> String {
+    wait.map_or_else(String::new, |wait| format!(" for {} s", wait.as_secs()))
+}
+
 fn exit_text(code: Option<i32>) -> String {
     code.map_or_else(|| " (ended by a signal)".to_owned(), |code| format!(" (exit {code})"))
 }
@@ -225,9 +261,29 @@ impl Error {
         Self::File { path: path.into(), source }
     }
 
-    /// Says whether the cause is a hub that does not answer, or one in this repository whose refs somebody else holds: a
-    /// later try may do better.
+    /// Says whether the cause is a hub that does not answer, or does not let us in, or one in this repository whose refs
+    /// somebody else holds: a later try may do better.
     pub const fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Locked { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Denied { .. }
+                | Self::Later { .. }
+                | Self::TimedOut { .. }
+                | Self::Locked { .. }
+        )
+    }
+
+    /// Says whether the hub answers, and turns this clone away: who runs here has to know.
+    pub const fn is_turned_away(&self) -> bool {
+        matches!(self, Self::Denied { .. } | Self::Later { .. })
+    }
+
+    /// Returns how long the hub asks to be left alone.
+    pub const fn wait(&self) -> Option<Duration> {
+        match self {
+            Self::Later { wait, .. } => *wait,
+            _ => None,
+        }
     }
 }

@@ -3,10 +3,12 @@
 //! Owns how a repository is opened, read and written, and how a remote is spoken to. Knows nothing of tasks: names of
 //! refs, formats of messages and what a value means belong to `hub`.
 
+pub mod address;
 pub mod bundle;
 pub mod diff;
 pub mod error;
 pub mod fit;
+mod http;
 pub mod introduced;
 pub mod locks;
 pub mod memory;
@@ -20,9 +22,14 @@ pub mod refs;
 pub mod remote;
 pub mod repo;
 pub mod signature;
+mod ssh;
 pub mod worktree;
 
 pub use error::{Error, Result};
 pub use gix::ObjectId;
+pub use objects::Commit;
 pub use process::Git;
 pub use repo::Repo;
+
+/// A map by object id, which needs no further mixing.
+pub type IdMap<V> = gix::hashtable::HashMap<ObjectId, V>;

@@ -11,35 +11,78 @@ use gix::object::tree::EntryKind;
 use super::error::{Error, Result};
 use super::repo::Repo;
 
+/// A folder of a notes' tree: all notes whose objects' ids begin with `prefix`, or, with none, those in no folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fold {
+    /// What the ids begin with.
+    pub prefix: String,
+    /// The tree, which says all that is in it.
+    pub tree: ObjectId,
+}
+
 impl Repo {
+    /// Lists the folders of the notes of `tip`, those in none last; `None` where there is no such commit or tree.
+    pub fn note_folds(&self, tip: ObjectId) -> Option<Vec<Fold>> {
+        let root = self.commit(tip)?.tree;
+        let tree = self.gix.find_tree(root).ok()?;
+        let entries = tree.iter().filter_map(std::result::Result::ok).filter(|entry| entry.mode().is_tree());
+        let fold = |entry: gix::object::tree::EntryRef<'_, '_>| {
+            let prefix = entry.filename().to_str().ok().filter(|name| is_hex(name))?;
+            Some(Fold { prefix: prefix.to_owned(), tree: entry.object_id() })
+        };
+        let mut folds: Vec<Fold> = entries.filter_map(fold).collect();
+        folds.push(Fold { prefix: String::new(), tree: root });
+        Some(folds)
+    }
+
+    /// Lists the notes in a folder, object and blob, and says whether all of it could be read.
+    pub fn notes_in(&self, fold: &Fold) -> (Vec<(ObjectId, ObjectId)>, bool) {
+        let mut found = Vec::new();
+        let is_whole = self.walk_notes(fold.tree, &fold.prefix, !fold.prefix.is_empty(), &mut |object, blob| {
+            found.push((object, blob));
+        });
+        (found, is_whole)
+    }
+
     /// Maps each annotated object to its note's blob, for the notes commit `tip`.
     pub fn notes(&self, tip: ObjectId) -> HashMap<ObjectId, ObjectId> {
         let mut found = HashMap::new();
         let Some(commit) = self.commit(tip) else {
             return found;
         };
-        self.walk_notes(commit.tree, String::new(), &mut found);
+        self.walk_notes(commit.tree, "", true, &mut |object, blob| {
+            found.insert(object, blob);
+        });
         found
     }
 
-    fn walk_notes(&self, tree: ObjectId, prefix: String, found: &mut HashMap<ObjectId, ObjectId>) {
+    /// Says whether all of it could be read.
+    fn walk_notes(
+        &self,
+        tree: ObjectId,
+        prefix: &str,
+        deeper: bool,
+        found: &mut impl FnMut(ObjectId, ObjectId),
+    ) -> bool {
         let Ok(tree) = self.gix.find_tree(tree) else {
-            return;
+            return false;
         };
+        let mut is_whole = true;
         for entry in tree.iter().filter_map(std::result::Result::ok) {
             let Ok(name) = entry.filename().to_str() else {
                 continue;
             };
             let path = format!("{prefix}{name}");
-            if path.len() > 64 || !name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            if path.len() > 64 || !is_hex(name) {
                 continue;
             }
             if entry.mode().is_tree() {
-                self.walk_notes(entry.object_id(), path, found);
+                is_whole &= !deeper || self.walk_notes(entry.object_id(), &path, deeper, found);
             } else if let Ok(id) = ObjectId::from_hex(path.as_bytes()) {
-                found.insert(id, entry.object_id());
+                found(id, entry.object_id());
             }
         }
+        is_whole
     }
 
     /// Returns the text of the note on `object`, if there is one.
@@ -89,6 +132,10 @@ impl Repo {
         let tree = editor.write().map_err(failed)?.detach();
         Ok((tree != ObjectId::empty_tree(self.gix.object_hash())).then_some(tree))
     }
+}
+
+fn is_hex(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The paths at which a note may stand: one level of fan-out first, since that is what we write.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use gix::ObjectId;
 
+use super::address;
 use super::error::{Error, Result};
 use super::remote::{self, Remote};
 use super::repo::Repo;
@@ -61,7 +62,7 @@ impl Repo {
             |name: &String| self.config_string(&format!("remote.{name}.promisor")).as_deref() == Some("true");
         let named = self.config_string("extensions.partialClone");
         let name = self.remote_names().into_iter().find(is_promisor).or(named)?;
-        self.remote(&name).filter(|remote| remote::is_spoken(&remote.url))
+        self.remote(&name).filter(|remote| address::is_spoken(&remote.url))
     }
 
     /// The objects of these commits' trees that are not here.
@@ -88,12 +89,12 @@ impl Repo {
             "--",
             &remote.url,
         ];
-        let git = self.git().with_deadline(PATIENCE).with_setting("fetch.negotiationAlgorithm=noop");
-        let output = git.run(&args, Some(lines(ids)))?;
+        let git = self.git_to(&remote.url, PATIENCE).with_setting("fetch.negotiationAlgorithm=noop");
+        let (output, answered) = remote::heard(&remote.url, git.run(&args, Some(lines(ids)))?);
         if output.is_success() {
             return Ok(());
         }
-        Err(Error::Unreachable { remote: remote.name.clone(), detail: output.stderr })
+        Err(self.unanswered(remote, &remote.url, output, answered))
     }
 }
 

@@ -203,7 +203,7 @@ impl Git {
             .env("GIT_EDITOR", ":")
             .env("GIT_PAGER", "cat")
             // `ext::` and friends run what a URL says, whatever was written or rewritten into one; `git:` and `http:` prove
-            // nothing of who answers, and `git:` runs a proxy of the configuration's.
+            // nothing of who answers (see `address` for where they are spoken all the same).
             .env("GIT_ALLOW_PROTOCOL", "file:https:ssh");
         for (name, value) in &self.env {
             command.env(name, value);

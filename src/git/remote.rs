@@ -2,10 +2,14 @@
 //!
 //! Owns the flags of these commands. Which refs, and what an answer means for a task, is `hub`'s.
 
+use std::ffi::OsStr;
 use std::time::Duration;
 
+use super::address;
 use super::error::{Error, Result};
+use super::http::{self, Answered};
 use super::porcelain::{self, PushLine};
+use super::process::{Git, Output};
 use super::refs::RefChange;
 use super::repo::Repo;
 use gix::ObjectId;
@@ -16,18 +20,6 @@ pub(super) const UPLOAD: &str = "--upload-pack=git-upload-pack";
 
 /// The same of a push.
 const RECEIVE: &str = "--receive-pack=git-receive-pack";
-
-/// The kinds of addresses that are spoken, beside paths and `host:path`.
-const SPOKEN: [&str; 3] = ["https", "ssh", "file"];
-
-/// Says whether an address is one that is spoken: it runs nothing, and says who answers.
-pub fn is_spoken(url: &str) -> bool {
-    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
-    // `ext::…`; an address of IPv6 has its colons elsewhere.
-    let is_word = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
-    let names_helper = url.split_once("::").is_some_and(|(helper, _)| is_word(helper));
-    !url.starts_with('-') && !names_helper && scheme.is_none_or(|scheme| SPOKEN.contains(&scheme))
-}
 
 /// A remote to speak to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,17 +95,12 @@ impl Repo {
         args.push(remote.push_url.clone());
         // Never a `+`: it would switch the lease off.
         args.extend(changes.iter().map(|change| format!("{}:{}", hex(change.new), change.name)));
-        let output = self
-            .git()
-            .with_deadline(deadline)
-            // A server that knows no push options refuses a push that carries one.
-            .with_setting("push.pushOption=")
-            .with_setting("push.useForceIfIncludes=false")
-            .with_setting("push.negotiate=false")
-            .run(&args, None)?;
+        // A server that knows no push options refuses a push that carries one.
+        let settings = ["push.pushOption=", "push.useForceIfIncludes=false", "push.negotiate=false"];
+        let (output, answered) = self.converse(&remote.push_url, &args, &settings, deadline)?;
         let lines = porcelain::push_lines(&output.stdout);
         if lines.is_empty() && !output.is_success() {
-            return Err(Error::Unreachable { remote: remote.name.clone(), detail: output.stderr });
+            return Err(self.unanswered(remote, &remote.push_url, output, answered));
         }
         let reason = lines.iter().find_map(|line| line.refused.clone());
         let refusal = reason.map(|reason| match porcelain::remote_words(&output.stderr) {
@@ -142,15 +129,14 @@ impl Repo {
         .to_vec();
         args.push(remote.url.clone());
         args.extend(refspecs.iter().cloned());
-        let git = self.git().with_deadline(deadline).with_setting("fetch.pruneTags=false");
-        let output = git.run(&args, None)?;
+        let (output, answered) = self.converse(&remote.url, &args, &["fetch.pruneTags=false"], deadline)?;
         if output.is_success() {
             return Ok(());
         }
-        if self.lacks_trees() {
+        if answered.status.is_none_or(|status| status == 200) && self.lacks_trees() {
             return Err(Error::Treeless { detail: output.stderr });
         }
-        Err(Error::Unreachable { remote: remote.name.clone(), detail: output.stderr })
+        Err(self.unanswered(remote, &remote.url, output, answered))
     }
 
     /// Lists the refs of a remote that match the patterns, each an exact name.
@@ -193,55 +179,75 @@ impl Repo {
             remote.url.clone(),
         ];
         args.extend(patterns);
-        let output = self.git().with_deadline(deadline).run(&args, None)?;
-        if !output.is_success() {
-            return Err(Error::Unreachable { remote: remote.name.clone(), detail: output.stderr });
-        }
+        let output = self.ask(remote, &args, &[], deadline)?;
         Ok(porcelain::ref_lines(&output.stdout))
     }
 
     /// Returns the branch that the remote's HEAD points to, if it says.
     pub fn remote_head(&self, remote: &Remote, deadline: Duration) -> Result<Option<String>> {
         let args = ["ls-remote", "--quiet", "--symref", UPLOAD, "--", &remote.url, "HEAD"];
-        let output = self.git().with_deadline(deadline).run(&args, None)?;
-        if !output.is_success() {
-            return Err(Error::Unreachable { remote: remote.name.clone(), detail: output.stderr });
-        }
+        let output = self.ask(remote, &args, &[], deadline)?;
         let text = output.text();
         let head = text.lines().find_map(|line| line.strip_prefix("ref: refs/heads/")?.strip_suffix("\tHEAD"));
         Ok(head.map(str::to_owned))
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// Runs a command that reads from a remote, and demands that it succeeds.
+    fn ask<S: AsRef<OsStr>>(
+        &self,
+        remote: &Remote,
+        args: &[S],
+        settings: &[&str],
+        deadline: Duration,
+    ) -> Result<Output> {
+        let (output, answered) = self.converse(&remote.url, args, settings, deadline)?;
+        if output.is_success() { Ok(output) } else { Err(self.unanswered(remote, &remote.url, output, answered)) }
+    }
 
-    #[test]
-    fn only_what_runs_nothing_is_spoken() {
-        for url in [
-            "/srv/x.git",
-            "../x",
-            "git@host:x.git",
-            "ssh://git@host/x",
-            "https://[::1]:8443/x",
-            "file:///x",
-            "C:\\x",
-        ] {
-            assert!(is_spoken(url), "{url}");
+    /// Runs a command that speaks to an address, within its deadline.
+    fn converse<S: AsRef<OsStr>>(
+        &self,
+        url: &str,
+        args: &[S],
+        settings: &[&str],
+        deadline: Duration,
+    ) -> Result<(Output, Answered)> {
+        let git = settings.iter().fold(self.git_to(url, deadline), |git, setting| git.with_setting(setting));
+        let output = git.run(args, None).inspect_err(|_| self.leave_connection(url))?;
+        Ok(heard(url, output))
+    }
+
+    /// Points git at an address: what it may speak, how, and how long.
+    pub(super) fn git_to(&self, url: &str, deadline: Duration) -> Git {
+        let mut git = self.git().with_deadline(deadline).with_env("GIT_ALLOW_PROTOCOL", address::allowed(url));
+        // A proxy for `git://` would be a command of the configuration's, and is no use on the way to this machine.
+        git = git.with_env("GIT_PROXY_COMMAND", "");
+        if let Some(command) = self.ssh_command(url) {
+            git = git.with_env("GIT_SSH_COMMAND", command);
         }
-        for url in [
-            "ext::sh -c x",
-            "::x",
-            "fd::1",
-            "evil-helper::x",
-            "http://x/y",
-            "git://x/y",
-            "ftp://x",
-            "evil://x",
-            "-oProxyCommand=x",
-        ] {
-            assert!(!is_spoken(url), "{url}");
+        if address::is_web(url) {
+            git = http::TELLING.iter().fold(git, |git, (name, value)| git.with_env(name, *value));
+        }
+        git
+    }
+
+    /// Makes the error of a conversation that came to nothing.
+    pub(super) fn unanswered(&self, remote: &Remote, url: &str, output: Output, answered: Answered) -> Error {
+        self.leave_connection(url);
+        let (remote, detail) = (remote.name.clone(), output.stderr);
+        match answered.status {
+            Some(status) if answered.is_denied() => Error::Denied { remote, status, detail },
+            Some(status) if answered.is_later() => Error::Later { remote, status, wait: answered.wait },
+            _ => Error::Unreachable { remote, detail },
         }
     }
+}
+
+/// Parts what a conversation printed for people from what a web server answered.
+pub(super) fn heard(url: &str, mut output: Output) -> (Output, Answered) {
+    let mut answered = Answered::default();
+    if address::is_web(url) {
+        (output.stderr, answered) = http::part(&output.stderr);
+    }
+    (output, answered)
 }

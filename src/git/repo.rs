@@ -10,8 +10,12 @@ use super::error::{Error, Result};
 use super::partial::Whole;
 use super::porcelain;
 use super::process::Git;
+use super::ssh::Connections;
 use crate::ambient::Ambient;
 use crate::exec::cancel::Cancel;
+
+/// How many bytes of unpacked objects a handle remembers, to unpack those on top of them: by itself gix remembers 64 of them.
+const PACK_CACHE: usize = 24 * 1024 * 1024;
 
 /// A handle on one repository; cheap to clone and to send to another thread.
 #[derive(Clone)]
@@ -21,6 +25,7 @@ pub struct Repo {
     common_dir: PathBuf,
     work_tree: Option<PathBuf>,
     cancel: Cancel,
+    pub(super) connections: Connections,
     pub(super) whole: Whole,
 }
 
@@ -49,10 +54,11 @@ impl Repo {
         };
         // `git -c key=value dispatch …`: git hands it on in a variable of its own, which gix does not read.
         let given = ambient.var("GIT_CONFIG_PARAMETERS").and_then(porcelain::config_parameters).unwrap_or_default();
-        Self::open_with(&git_dir, given).map_err(|error| match error {
+        let opened = Self::open_with(&git_dir, given).map_err(|error| match error {
             Error::Unusable { .. } if !git_dir.exists() => not_found(),
             other => other,
-        })
+        })?;
+        Ok(Self { connections: Connections::of(ambient), ..opened })
     }
 
     /// Opens the repository at `git_dir` or at a folder that holds `.git`.
@@ -60,8 +66,9 @@ impl Repo {
         Self::open_with(git_dir, Vec::new())
     }
 
-    fn open_with(git_dir: &Path, settings: Vec<String>) -> Result<Self> {
+    fn open_with(git_dir: &Path, mut settings: Vec<String>) -> Result<Self> {
         let unusable = |detail: String| Error::Unusable { path: git_dir.to_owned(), detail };
+        settings.push(format!("core.deltaBaseCacheLimit={PACK_CACHE}"));
         let options = gix::open::Options::default().cli_overrides(settings);
         let opened = gix::open_opts(git_dir, options);
         let mut gix = opened.map_err(|error| match object_format(git_dir) {
@@ -82,6 +89,7 @@ impl Repo {
             work_tree: gix.workdir().map(tidy),
             gix,
             cancel: Cancel::new(),
+            connections: Connections::default(),
             whole: Whole::default(),
         })
     }
@@ -132,6 +140,12 @@ impl Repo {
         self.gix.is_shallow().unwrap_or(false)
     }
 
+    /// Says whether the id of a commit says all that came before it: nothing is cut off, and no object stands for another.
+    pub fn has_plain_history(&self) -> bool {
+        let is_replaced = || self.refs_with_prefix("refs/replace/").is_ok_and(|replaced| !replaced.is_empty());
+        !self.is_shallow() && !is_replaced() && !self.common_dir.join("info/grafts").exists()
+    }
+
     /// Returns the configured identity for commits, if name and address are both known.
     pub fn identity(&self) -> Option<Identity> {
         let signature = self.gix.committer()?.ok()?;
@@ -142,6 +156,13 @@ impl Repo {
     /// Returns a text from the repository's configuration, system and user files included.
     pub fn config_string(&self, key: &str) -> Option<String> {
         self.gix.config_snapshot().string(key).map(|value| value.to_string())
+    }
+
+    /// Says whether git is told to take some addresses for others (`url.<base>.insteadOf`, `pushInsteadOf`).
+    pub(super) fn rewrites_addresses(&self) -> bool {
+        let snapshot = self.gix.config_snapshot();
+        let mut parts = snapshot.sections_by_name("url").into_iter().flatten();
+        parts.any(|part| part.body().value_names().next().is_some())
     }
 
     /// Lists `(key, value, scope)` of every setting below `section`, weakest first, in git's spelling.

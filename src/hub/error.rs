@@ -36,6 +36,18 @@ pub enum Error {
         /// What it said.
         words: Option<String>,
     },
+    /// A ref on the hub has no value.
+    #[error("the hub holds a broken ref, {}: whoever wrote it was cut off", escaped(.name))]
+    #[diagnostic(
+        code(dispatch::hub::broken_ref),
+        help(
+            "whoever looks after the hub removes the empty file of that name in its git folder, and looks with `git fsck`; nothing was changed here, and what waits is kept"
+        )
+    )]
+    BrokenRef {
+        /// The ref.
+        name: String,
+    },
     /// The hub no longer has what it had.
     #[error("the hub has lost its memory: {}", escaped(.detail))]
     #[diagnostic(
@@ -106,6 +118,18 @@ pub fn said(words: Option<&str>) -> String {
 impl Error {
     /// Says whether the hub's not answering is the cause: then a later try may do better.
     pub const fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Git(error) if error.is_unreachable())
+        match self {
+            Self::Git(error) => error.is_unreachable(),
+            Self::BrokenRef { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Returns git's failure, where that is the cause.
+    pub const fn of_git(&self) -> Option<&git::Error> {
+        match self {
+            Self::Git(error) => Some(error),
+            _ => None,
+        }
     }
 }

@@ -11,6 +11,7 @@ pub mod error;
 pub mod format;
 pub mod history;
 pub mod layout;
+pub mod ledger;
 pub mod local;
 pub mod nodes;
 pub mod notes;
@@ -54,6 +55,8 @@ pub struct Hub {
     pub deadline: Duration,
     /// What the remote said of itself and of pushes that it refused.
     pub words: Words,
+    /// The last reading of all tasks.
+    pub memory: ledger::Memory,
 }
 
 impl Hub {

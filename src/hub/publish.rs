@@ -270,6 +270,10 @@ impl Hub {
             Ok(pushed) => pushed,
             // It may have got through before it went silent: reading again tells.
             Err(error) if error.is_unreachable() => {
+                // One who may read may still not be let in to write: that is how it says no.
+                if matches!(error, GitError::Denied { .. }) {
+                    self.words.heard(error.to_string());
+                }
                 return match self.repo.ls_remote(remote, &[self.layout.queue()], self.deadline) {
                     Ok(_) => Ok(None),
                     Err(_) => Err(error.into()),

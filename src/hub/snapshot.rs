@@ -3,20 +3,28 @@
 //! Owns the rule "which says what". It cannot change anything: whoever holds a [`Snapshot`] has only read.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Deref;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::error::Result;
 use super::format::{ClaimRecord, SpecRecord, Unreadable};
+use super::ledger::{Ledger, Seen};
+pub use super::ledger::{Queued, Sealed};
 use super::{Hub, Layout};
-use crate::git::{ObjectId, Repo};
+use crate::git::{IdMap, ObjectId, Repo};
 use crate::task::event::Event;
 use crate::task::transition::Attempts;
 use crate::task::{Phase, State, TaskName};
 
-/// All tasks, in queue order, as this clone knows them.
+/// All tasks, in queue order, as this clone knows them; cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Snapshot {
+pub struct Snapshot(Arc<Tasks>);
+
+/// What a [`Snapshot`] holds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tasks {
     /// The tip of the queue.
     pub queue_tip: Option<ObjectId>,
     /// The tip of the seals.
@@ -26,17 +34,6 @@ pub struct Snapshot {
     /// Records that cannot be read, for people: where, and why.
     pub unreadable: Vec<(String, Unreadable)>,
     by_name: HashMap<TaskName, usize>,
-}
-
-/// A spec commit, read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Queued {
-    /// The spec commit.
-    pub id: ObjectId,
-    /// What it says.
-    pub record: SpecRecord,
-    /// When it was enqueued.
-    pub at: Timestamp,
 }
 
 /// The tip of a claim chain, read.
@@ -60,13 +57,13 @@ pub enum Standing {
     /// Never claimed.
     Fresh,
     /// Its claim chain's tip decides.
-    Claimed(Claim),
+    Claimed(Box<Claim>),
     /// It ended for good.
     Sealed {
         /// The seal.
-        seal: Box<Event>,
+        seal: Arc<Event>,
         /// A claim ref that is still there: half of a sealing, or void.
-        leftover: Option<Claim>,
+        leftover: Option<Box<Claim>>,
     },
     /// Its records cannot be read: shown, never claimed.
     Unknown(Unreadable),
@@ -76,18 +73,18 @@ pub enum Standing {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Task {
     /// The spec in force.
-    pub spec: Queued,
+    pub spec: Arc<Queued>,
     /// How it stands.
     pub standing: Standing,
     /// All spec commits of its name, oldest first.
     pub specs: Vec<ObjectId>,
     /// The seals of its name that are not reopened by another, and that the chain does not reopen.
-    pub past_seals: Vec<Event>,
+    pub past_seals: Vec<Arc<Event>>,
 }
 
 impl Task {
     /// Returns the task's name.
-    pub const fn name(&self) -> &TaskName {
+    pub fn name(&self) -> &TaskName {
         &self.spec.record.task
     }
 
@@ -103,7 +100,7 @@ impl Task {
     }
 
     /// Returns the tip of the claim chain that is in force.
-    pub const fn claim(&self) -> Option<&Claim> {
+    pub fn claim(&self) -> Option<&Claim> {
         match &self.standing {
             Standing::Claimed(claim) => Some(claim),
             _ => None,
@@ -127,7 +124,15 @@ impl Task {
     }
 }
 
-impl Snapshot {
+impl Deref for Snapshot {
+    type Target = Tasks;
+
+    fn deref(&self) -> &Tasks {
+        &self.0
+    }
+}
+
+impl Tasks {
     /// Returns the task of that name.
     pub fn get(&self, name: &TaskName) -> Option<&Task> {
         self.by_name.get(name).map(|at| &self.tasks[*at])
@@ -137,44 +142,43 @@ impl Snapshot {
     pub fn position(&self, name: &TaskName) -> Option<usize> {
         self.by_name.get(name).copied()
     }
+}
 
-    /// Reads everything that this clone knows.
+impl Snapshot {
+    /// Reads everything that this clone knows: what has moved since the last time, and what nobody has read before.
     pub fn load(hub: &Hub) -> Result<Self> {
-        let mut snapshot = Self { queue_tip: hub.known(&hub.layout.queue()), ..Self::default() };
-        let queued = read_queue(&hub.repo, snapshot.queue_tip, &mut snapshot.unreadable);
-        snapshot.sealed_tip = hub.known(&hub.layout.sealed());
-        let seals = match read_seals(&hub.repo, snapshot.sealed_tip) {
-            Ok(seals) => seals,
-            Err(why) => {
-                snapshot.unreadable.push((hub.layout.sealed(), why));
+        hub.memory.snapshot(hub)
+    }
+
+    /// Decides of each task how it stands.
+    pub(super) fn new(hub: &Hub, ledger: &Ledger, seen: &Seen) -> Self {
+        let (queue, seals) = (&ledger.queue, &ledger.seals);
+        let mut snapshot = Tasks { queue_tip: queue.tip, sealed_tip: seals.tip, ..Tasks::default() };
+        snapshot
+            .unreadable
+            .extend(queue.unreadable.iter().map(|bad| (format!("spec {}", bad.id), bad.why.clone())));
+        let unknown = Err(Unreadable::Malformed("seal"));
+        let seals = match &seals.wrong {
+            None => seals.by_spec(),
+            Some(why) => {
+                snapshot.unreadable.push((hub.layout.sealed(), why.clone()));
                 // Nobody knows what has ended: then nothing may be claimed.
-                queued.iter().map(|spec| (spec.id, Err(Unreadable::Malformed("seal")))).collect()
+                queue.specs.iter().map(|spec| (spec.id, &unknown)).collect()
             }
         };
-        let mut claims = read_claims(hub)?;
-
-        let mut names: Vec<TaskName> = Vec::new();
-        let mut specs: HashMap<TaskName, Vec<Queued>> = HashMap::new();
-        for spec in queued {
-            let of_name = specs.entry(spec.record.task.clone()).or_default();
-            if of_name.is_empty() {
-                names.push(spec.record.task.clone());
-            }
-            of_name.push(spec);
-        }
-        for name in names {
-            let of_name = specs.remove(&name).unwrap_or_default();
-            let claim = claims.remove(&name);
+        let mut claims = read_claims(hub, &seen.claims);
+        for (name, specs) in by_name(&queue.specs) {
+            let claim = claims.remove(name);
             if let Some(Err(why)) = &claim {
-                snapshot.unreadable.push((hub.layout.claim(&name), why.clone()));
+                snapshot.unreadable.push((hub.layout.claim(name), why.clone()));
             }
-            for spec in &of_name {
+            for spec in &specs {
                 if let Some(Err(why)) = seals.get(&spec.id) {
                     snapshot.unreadable.push((format!("the seal of {name}"), why.clone()));
                 }
             }
-            if let Some(task) = decide(&hub.repo, of_name, claim, &seals) {
-                snapshot.by_name.insert(name, snapshot.tasks.len());
+            if let Some(task) = decide(&hub.repo, &specs, claim, &seals) {
+                snapshot.by_name.insert(name.clone(), snapshot.tasks.len());
                 snapshot.tasks.push(task);
             }
         }
@@ -182,55 +186,23 @@ impl Snapshot {
         for name in claims.into_keys() {
             snapshot.unreadable.push((hub.layout.claim(&name), Unreadable::Missing("spec on the queue")));
         }
-        Ok(snapshot)
+        Self(Arc::new(snapshot))
     }
 }
 
-/// Reads the queue, oldest first.
-fn read_queue(repo: &Repo, tip: Option<ObjectId>, unreadable: &mut Vec<(String, Unreadable)>) -> Vec<Queued> {
-    let mut queued = Vec::new();
-    if let Some(tip) = tip {
-        repo.first_parents(tip, |commit| {
-            match SpecRecord::parse(&commit.message) {
-                Ok(record) => queued.push(Queued { id: commit.id, record, at: commit.at }),
-                Err(why) => unreadable.push((format!("spec {}", commit.id), why)),
-            }
-            true
-        });
+/// Groups the specs by task, in the order of each task's first.
+fn by_name(specs: &[Arc<Queued>]) -> Vec<(&TaskName, Vec<Arc<Queued>>)> {
+    let mut places: HashMap<&TaskName, usize> = HashMap::with_capacity(specs.len());
+    let mut tasks: Vec<(&TaskName, Vec<Arc<Queued>>)> = Vec::with_capacity(specs.len());
+    for spec in specs {
+        let name = &spec.record.task;
+        let place = *places.entry(name).or_insert(tasks.len());
+        match tasks.get_mut(place) {
+            Some((_, of_name)) => of_name.push(spec.clone()),
+            None => tasks.push((name, vec![spec.clone()])),
+        }
     }
-    queued.reverse();
-    queued
-}
-
-/// What the note with the seals of one spec says, the lines oldest first.
-type Sealed = std::result::Result<Vec<Event>, Unreadable>;
-
-/// Reads the seals, by the spec commit that they are on.
-fn read_seals(repo: &Repo, tip: Option<ObjectId>) -> std::result::Result<HashMap<ObjectId, Sealed>, Unreadable> {
-    let Some(tip) = tip else {
-        return Ok(HashMap::new());
-    };
-    if repo.commit(tip).is_none() {
-        return Err(Unreadable::NotACommit);
-    }
-    let read = |blob| repo.blob(blob).map_or(Err(Unreadable::Malformed("seal")), |text| read_sealed(&text));
-    Ok(repo.notes(tip).into_iter().map(|(spec, blob)| (spec, read(blob))).collect())
-}
-
-/// Reads one note with seals. One of a newer version, or one without a single seal that can be read, is not taken for
-/// "not sealed": a finished task would run again.
-fn read_sealed(text: &[u8]) -> Sealed {
-    let newer = |line| {
-        let record: serde_json::Value = serde_json::from_slice(line).ok()?;
-        let version = u32::try_from(record.get("v")?.as_u64()?).unwrap_or(u32::MAX);
-        (version > crate::task::event::VERSION).then_some(version)
-    };
-    if let Some(version) = text.split(|byte| *byte == b'\n').find_map(newer) {
-        return Err(Unreadable::Newer(version));
-    }
-    let mut seals = Event::parse_lines(text);
-    seals.retain(|seal| seal.event == "merged" || seal.event == "cancelled");
-    if seals.is_empty() { Err(Unreadable::Malformed("seal")) } else { Ok(seals) }
+    tasks
 }
 
 /// Reads one claim commit.
@@ -259,35 +231,35 @@ fn is_conflict(message: &str) -> bool {
     ClaimRecord::parse(message).is_ok_and(|record| record.phase == Phase::Conflict)
 }
 
-fn read_claims(hub: &Hub) -> Result<BTreeMap<TaskName, std::result::Result<Claim, Unreadable>>> {
-    let refs = hub.repo.refs_with_prefix(&hub.layout.claims())?;
-    Ok(refs
-        .into_iter()
+type Claims = BTreeMap<TaskName, std::result::Result<Claim, Unreadable>>;
+
+fn read_claims(hub: &Hub, refs: &[(String, ObjectId)]) -> Claims {
+    refs.iter()
         .filter_map(|(name, id)| {
-            let task = hub.layout.task_of_claim(&name)?;
+            let task = hub.layout.task_of_claim(name)?;
             // A chain under another task's name would be two tasks' at once.
-            let claim = read_claim(&hub.repo, id).and_then(|claim| match claim.record.task == task {
+            let claim = read_claim(&hub.repo, *id).and_then(|claim| match claim.record.task == task {
                 true => Ok(claim),
                 false => Err(Unreadable::Malformed("Dispatch-Task")),
             });
             Some((task, claim))
         })
-        .collect())
+        .collect()
 }
 
 /// Decides which spec is in force and how the task stands.
 fn decide(
     repo: &Repo,
-    specs: Vec<Queued>,
+    specs: &[Arc<Queued>],
     claim: Option<std::result::Result<Claim, Unreadable>>,
-    seals: &HashMap<ObjectId, Sealed>,
+    seals: &IdMap<&Sealed>,
 ) -> Option<Task> {
     let ids: Vec<ObjectId> = specs.iter().map(|spec| spec.id).collect();
-    if let Some(Err(why)) = ids.iter().filter_map(|id| seals.get(id)).find(|sealed| sealed.is_err()) {
+    if let Some(Err(why)) = ids.iter().filter_map(|id| seals.get(id).copied()).find(|sealed| sealed.is_err()) {
         let (spec, standing) = (specs.first()?.clone(), Standing::Unknown(why.clone()));
         return Some(Task { spec, standing, specs: ids, past_seals: Vec::new() });
     }
-    let of_name: Vec<(ObjectId, &Event)> = ids
+    let of_name: Vec<(ObjectId, &Arc<Event>)> = ids
         .iter()
         .flat_map(|id| {
             seals.get(id).and_then(|sealed| sealed.as_ref().ok()).into_iter().flatten().map(move |seal| (*id, seal))
@@ -298,7 +270,7 @@ fn decide(
         .iter()
         .rev()
         .find(|(_, seal)| !of_name.iter().any(|(_, later)| later.reopens.is_some() && later.reopens == seal.claim));
-    let (spec, standing) = stand(repo, &specs, claim, in_force.map(|(spec, seal)| (*spec, *seal)));
+    let (spec, standing) = stand(repo, specs, claim, in_force.copied());
     // Of a chain that reopens the newest seal, every seal is past.
     let is_current = |seal: &Event| match &standing {
         Standing::Sealed { seal: current, .. } => **current == *seal,
@@ -311,31 +283,31 @@ fn decide(
 /// Decides between claim and seal.
 fn stand(
     repo: &Repo,
-    specs: &[Queued],
+    specs: &[Arc<Queued>],
     claim: Option<std::result::Result<Claim, Unreadable>>,
-    seal: Option<(ObjectId, &Event)>,
-) -> (Option<Queued>, Standing) {
+    seal: Option<(ObjectId, &Arc<Event>)>,
+) -> (Option<Arc<Queued>>, Standing) {
     let spec_of = |id: ObjectId| specs.iter().find(|spec| spec.id == id).cloned();
     let oldest = || specs.first().cloned();
     let sealed =
-        |spec, seal: &Event, leftover| (spec_of(spec), Standing::Sealed { seal: Box::new(seal.clone()), leftover });
+        |spec, seal: &Arc<Event>, leftover| (spec_of(spec), Standing::Sealed { seal: seal.clone(), leftover });
     match (claim, seal) {
         (None, None) => (oldest(), Standing::Fresh),
         (Some(Err(why)), None) => (oldest(), Standing::Unknown(why)),
         (None | Some(Err(_)), Some((spec, seal))) => sealed(spec, seal, None),
         (Some(Ok(claim)), None) => match spec_of(claim.record.spec) {
-            Some(spec) => (Some(spec), Standing::Claimed(claim)),
+            Some(spec) => (Some(spec), Standing::Claimed(Box::new(claim))),
             None => (oldest(), Standing::Unknown(Unreadable::Missing("spec on the queue"))),
         },
         (Some(Ok(claim)), Some((spec, seal))) => {
             let reopens = reopened_by(repo, &claim).map(|id| id.to_string());
             if reopens.is_some() && reopens == seal.claim {
                 match spec_of(claim.record.spec) {
-                    Some(spec) => (Some(spec), Standing::Claimed(claim)),
+                    Some(spec) => (Some(spec), Standing::Claimed(Box::new(claim))),
                     None => (oldest(), Standing::Unknown(Unreadable::Missing("spec on the queue"))),
                 }
             } else {
-                sealed(spec, seal, Some(claim))
+                sealed(spec, seal, Some(Box::new(claim)))
             }
         }
     }

@@ -117,9 +117,14 @@ impl Hub {
             // The hub may answer well, and something in the way of its refs here be the cause. An exact refspec that
             // matches nothing fails the whole fetch: ask which branch is missing.
             let names: Vec<String> = targets.iter().map(|branch| Layout::branch_ref(branch)).collect();
-            let Ok(there) = self.repo.ls_remote(remote, &names, self.deadline) else {
+            let prefixes = [names.clone(), self.layout.mirror_prefixes()].concat();
+            let Ok(there) = self.repo.ls_remote_below(remote, &prefixes, self.deadline) else {
                 return Err(error.into());
             };
+            // A file that a crash left empty: no fetch gets past it.
+            if let Some((name, _)) = there.iter().find(|(_, id)| id.is_null()) {
+                return Err(super::Error::BrokenRef { name: name.clone() });
+            }
             targets.retain(|branch| there.iter().any(|(known, _)| *known == Layout::branch_ref(branch)));
             // One spec's target that is not there stops nothing but its task.
             let target = Layout::branch_ref(&self.target);
@@ -202,7 +207,8 @@ impl Judgement {
         missing_before: &BTreeSet<String>,
     ) -> Self {
         let mut judged = Self { lost: Vec::new(), missing: BTreeSet::new() };
-        let seals = arrived.get(&hub.layout.sealed()).map(|tip| hub.repo.notes(*tip)).unwrap_or_default();
+        let seals = arrived.get(&hub.layout.sealed());
+        let has_seal = |spec| seals.is_some_and(|tip| hub.repo.note(*tip, spec).is_some());
         for (name, old) in mirror {
             let is_chain = *name == hub.layout.queue() || *name == hub.layout.sealed();
             let claim = hub.layout.task_of_claim(name);
@@ -222,7 +228,7 @@ impl Judgement {
                     let spec = hub.repo.commit(*old).and_then(|commit| {
                         super::format::ClaimRecord::parse(&commit.message).ok().map(|record| record.spec)
                     });
-                    let is_sealed = spec.is_some_and(|spec| seals.contains_key(&spec));
+                    let is_sealed = spec.is_some_and(has_seal);
                     // Rubbish under a claim's name was nobody's record: it may be removed by hand.
                     let is_rubbish = !is_chain && spec.is_none();
                     if is_sealed || is_rubbish {

@@ -122,6 +122,7 @@ pub fn run(session: &Session, options: &Options, signals: &Signals, announce: &d
         lost_memory: None,
         settled,
         resting: BTreeMap::new(),
+        complaint: None,
         sender,
         ran: Ran::default(),
     };
@@ -182,6 +183,8 @@ struct Daemon<'a> {
     settled: bool,
     /// The executors that are out of quota, and until when they are left alone.
     resting: BTreeMap<String, Instant>,
+    /// What a hub that turns this clone away said last.
+    complaint: Option<String>,
     sender: Sender<Message>,
     ran: Ran,
 }
@@ -216,7 +219,7 @@ impl<'a> Daemon<'a> {
     }
 
     fn step(&mut self, event: Event) {
-        if let (Event::Deaf, Some(share)) = (&event, &self.options.share) {
+        if let (Event::Deaf(_), Some(share)) = (&event, &self.options.share) {
             share.want_nothing();
         }
         let effects = self.machine.step(self.started.elapsed(), event);

@@ -8,7 +8,7 @@ mod messages;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-pub use self::messages::{Effect, Event, Said, Settings, View};
+pub use self::messages::{Effect, Event, Pause, Said, Settings, View};
 use super::liveness::{Liveness, Moment};
 use crate::git::ObjectId;
 use crate::task::TaskName;
@@ -32,6 +32,8 @@ pub struct Machine {
     poll_at: Moment,
     polled_at: Moment,
     poll_pause: Duration,
+    /// Until when the hub asked to be left alone.
+    quiet_until: Moment,
     beat_at: Moment,
     fleet: usize,
     draining: bool,
@@ -58,6 +60,7 @@ impl Machine {
     pub fn new(settings: Settings) -> (Self, Vec<Effect>) {
         let machine = Self {
             poll_pause: settings.poll,
+            quiet_until: Moment::ZERO,
             // A node that stays is listed at once; a run that may find nothing is listed with its first claim.
             beat_at: if settings.watch { Duration::ZERO } else { settings.heartbeat },
             settings,
@@ -130,13 +133,13 @@ impl Machine {
                 // At once, unless we have only just looked: hints come in swarms, and one who is busy could take nothing.
                 let is_busy = self.held.len() >= self.settings.slots;
                 let gap = if is_busy { self.settings.poll } else { self.settings.poll / 10 };
-                self.poll_at = self.poll_at.min(now.max(self.polled_at + gap));
+                self.poll_at = self.poll_at.min(now.max(self.polled_at + gap)).max(self.quiet_until);
             }
             Event::Synced(view) => self.synced(now, &view, &mut effects),
             Event::Looked(view) => {
                 self.fill(now, &view, &[], &mut effects, false);
             }
-            Event::Deaf => self.went_deaf(now, &mut effects),
+            Event::Deaf(pause) => self.went_deaf(now, pause, &mut effects),
             Event::Mute => self.liveness.deaf(),
             Event::Claimed { won, set_aside, refused } => self.claimed(now, won, set_aside, refused, &mut effects),
             Event::Ended { slot } => effects.push(Effect::Settle { slot }),
@@ -248,7 +251,7 @@ impl Machine {
             // Resting; then one task, to see whether it was the node or the tasks.
             free = if now >= self.rest_until && self.held.is_empty() { free.min(1) } else { 0 };
         }
-        if self.draining || self.paused {
+        if self.draining || self.paused || now < self.quiet_until {
             free = 0;
         }
         let is_held_up = view.allowed.is_some_and(|allowed| allowed < free);
@@ -353,14 +356,17 @@ impl Machine {
         effects.push(Effect::Look);
     }
 
-    fn went_deaf(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+    fn went_deaf(&mut self, now: Moment, pause: Pause, effects: &mut Vec<Effect>) {
         // With both under way it was the sync, and the claim is still to be tried: what it wins must not be left behind.
         let is_claim_ahead = self.syncing && self.claiming;
         self.syncing = false;
         self.claiming = false;
         self.liveness.deaf();
         self.poll_pause = self.poll_pause.mul_f64(1.5).min(self.settings.poll_max);
-        self.poll_at = now + self.poll_pause;
+        self.quiet_until = now + pause.at_least;
+        self.poll_at = self.quiet_until.max(now + self.poll_pause.mul_f64(0.75 + 0.5 * pause.jitter));
+        // Beats wait as well, but not so long that the others take this node for lost.
+        self.beat_at = self.beat_at.max(now + pause.at_least.min(self.beat_pause()));
         if !std::mem::replace(&mut self.deaf, true) {
             effects.push(Effect::Tell(Said::HubAway));
         }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::liveness::{self, Liveness};
 use super::view::view;
 use crate::exec::Cancel;
+use crate::hub::Answer;
 use crate::hub::snapshot::{Claim, Task};
 use crate::protocol::announce::{Announce, Happened};
 use crate::protocol::release::release_all;
@@ -80,8 +81,13 @@ fn take(session: &Session, claims: &[&Claim], announce: &dyn Announce) -> Result
         return Ok(Vec::new());
     }
     let answers = release_all(session, claims, Reason::Lost, Some("taken back by hand"))?;
-    let won = claims.iter().zip(answers).filter(|(_, answer)| answer.is_yes());
+    let won = claims.iter().zip(&answers).filter(|(_, answer)| answer.is_yes());
     let names: Vec<TaskName> = won.map(|(claim, _)| claim.record.task.clone()).collect();
+    // Somebody faster has what we wanted; a claim that stands as it stood was not given up by the hub.
+    let unmoved = claims.iter().zip(&answers).find(|(_, answer)| **answer == Answer::Unknown);
+    if let Some((claim, _)) = unmoved.filter(|_| names.is_empty()) {
+        return Err(session.hub.refused(session.hub.layout.claim(&claim.record.task)).into());
+    }
     for task in &names {
         announce.happened(&Happened::Released { task: task.clone(), reason: Reason::Lost });
     }

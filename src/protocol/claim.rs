@@ -3,6 +3,7 @@
 //! Owns the claim commit, the one push for all of a batch, and the check after it that makes deleting claim refs safe.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -44,7 +45,7 @@ pub struct Options {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Won {
     /// The spec in force.
-    pub spec: Queued,
+    pub spec: Arc<Queued>,
     /// The claim.
     pub claim: Claim,
     /// Where the work starts.
@@ -66,7 +67,7 @@ pub struct Claimed {
 
 /// A claim about to be pushed.
 struct Bid {
-    spec: Queued,
+    spec: Arc<Queued>,
     base: Base,
     id: ObjectId,
     record: ClaimRecord,

@@ -468,4 +468,13 @@ impl Error {
             _ => false,
         }
     }
+
+    /// Returns git's failure, where that is the cause.
+    pub const fn of_git(&self) -> Option<&crate::git::Error> {
+        match self {
+            Self::Git(error) => Some(error),
+            Self::Hub(error) => error.of_git(),
+            _ => None,
+        }
+    }
 }

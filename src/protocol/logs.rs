@@ -128,7 +128,8 @@ pub fn find(session: &Session, snapshot: &Snapshot, name: &TaskName, attempt: Op
         Standing::Sealed { seal, .. } => Some(&**seal),
         _ => None,
     };
-    let seals = current.into_iter().chain(&task.past_seals).filter_map(|seal| seal.node.clone());
+    let seals =
+        current.into_iter().chain(task.past_seals.iter().map(|seal| &**seal)).filter_map(|seal| seal.node.clone());
     let nodes = nodes_of(&chain, wanted, seals);
     for node in &nodes {
         let Ok(node) = Name::new(NameKind::Node, node) else {

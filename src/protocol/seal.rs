@@ -137,7 +137,7 @@ fn leftover_of(session: &Session, task: &Task, in_use: &BTreeSet<String>) -> Vec
     if is_its_work || claim.record.phase == Phase::Merged && seal.claim == Some(claim.id.to_string()) {
         let ended = Ended {
             task: task.name().clone(),
-            claim: claim.clone(),
+            claim: (**claim).clone(),
             target: None,
             merge_commit: None,
             delete_branch: session.config.collect.delete_branches,
@@ -234,18 +234,18 @@ pub fn finish_half_done(session: &Session, snapshot: &Snapshot) -> Result<Vec<Ta
                         done.push(task.name().clone());
                         ended.push(Ended {
                             task: task.name().clone(),
-                            claim: claim.clone(),
+                            claim: (**claim).clone(),
                             target: Some(landed.target),
                             merge_commit: landed.merge_commit,
                             delete_branch: session.config.collect.delete_branches,
                         });
                     }
-                    None => back.push(claim),
+                    None => back.push(&**claim),
                 }
             }
             // Its repair landed, and whoever landed it was cut off before it said so; or a person merged it.
             Standing::Claimed(claim) if claim.record.phase == Phase::Conflict => {
-                mended.extend(super::collect::landed(session, task, claim).map(|landed| (claim, landed)));
+                mended.extend(super::collect::landed(session, task, claim).map(|landed| (&**claim, landed)));
             }
             _ => {}
         }

@@ -3,6 +3,7 @@
 //! Owns how these are found, once, at the start of a command.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::ambient::Ambient;
 use crate::config::{self, Config, Loaded};
@@ -11,6 +12,7 @@ use crate::git::Error as GitError;
 use crate::git::Repo;
 use crate::git::remote::Remote;
 use crate::git::repo::Identity;
+use crate::hub::ledger::Memory;
 use crate::hub::local::LocalState;
 use crate::hub::snapshot::Snapshot;
 use crate::hub::sync::{Remembered, Synced};
@@ -39,7 +41,7 @@ pub struct Session {
     /// The settings.
     pub config: Config,
     /// All settings with their origins, by path.
-    pub settings: std::sync::Arc<Vec<config::Setting>>,
+    pub settings: Arc<Vec<config::Setting>>,
     /// This node's name.
     pub node: Name,
     /// The project of specs that name none.
@@ -78,7 +80,8 @@ impl Session {
             Place::Remote(remote) => Words::of(&state, ambient, &remote.push_url),
             Place::Embedded => Words::default(),
         };
-        let mut hub = Hub { repo, place, layout: Layout::default(), target: String::new(), deadline, words };
+        let (layout, target, memory) = (Layout::default(), String::new(), Memory::default());
+        let mut hub = Hub { repo, place, layout, target, deadline, words, memory };
         hub.target = match &early.target {
             Some(target) => target.clone(),
             None => default_target(&hub, &state, ask)?,
@@ -282,7 +285,7 @@ fn find_place(repo: &Repo, config: &Config) -> Result<Place> {
         return Err(Error::NoRemote { name });
     };
     for url in [&remote.url, &remote.push_url] {
-        if !crate::git::remote::is_spoken(url) {
+        if !crate::git::address::is_spoken(url) {
             return Err(Error::BadRemote { name, url: url.clone() });
         }
     }

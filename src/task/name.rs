@@ -4,6 +4,7 @@
 //! how names become ref names is `hub::layout`'s.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
@@ -75,19 +76,19 @@ impl NameError {
 ///
 /// Safe as a path component, as a ref component and as an argument: it cannot begin with `-`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name(String);
+pub struct Name(Arc<str>);
 
 impl Name {
     /// Takes a text as a name, or says why not.
     pub fn new(kind: NameKind, text: &str) -> Result<Self, NameError> {
-        if is_valid(text) { Ok(Self(text.to_owned())) } else { Err(NameError::invalid(kind, text)) }
+        if is_valid(text) { Ok(Self(text.into())) } else { Err(NameError::invalid(kind, text)) }
     }
 
     /// Makes a name from any text, such as a folder's name: `my proj é` becomes `my-proj`.
     ///
     /// When nothing of the text can be kept, the fallback is treated in the same way, and then `x` is the name.
     pub fn sanitized(text: &str, fallback: &str) -> Self {
-        [text, fallback].into_iter().find_map(reduced).unwrap_or_else(|| Self("x".to_owned()))
+        [text, fallback].into_iter().find_map(reduced).unwrap_or_else(|| Self("x".into()))
     }
 
     /// Returns the name as text.
@@ -145,7 +146,10 @@ impl TaskName {
 
 impl fmt::Display for TaskName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{}/{}", self.project, self.id))
+        match f.width() {
+            None => write!(f, "{}/{}", self.project.as_str(), self.id.as_str()),
+            Some(_) => f.pad(&format!("{}/{}", self.project, self.id)),
+        }
     }
 }
 
@@ -186,7 +190,7 @@ fn reduced(text: &str) -> Option<Name> {
     if let Some(stem) = kept.strip_suffix(".lock") {
         kept = format!("{stem}-lock");
     }
-    is_valid(&kept).then_some(Name(kept))
+    is_valid(&kept).then_some(Name(kept.into()))
 }
 
 #[cfg(test)]

@@ -15,15 +15,21 @@ pub mod time;
 pub mod top;
 
 use std::io::Write;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use crate::ambient::Ambient;
 use crate::cli::{Color, Global};
 use crate::exit::{self, Exit};
+use crate::hub::snapshot::Task;
+use crate::protocol::{Result, Session};
 use crate::task::text::escaped;
 use theme::Theme;
+
+/// How many tasks' documents are made at a time by each thread.
+const TASKS: usize = 256;
 
 /// Where and how a command speaks.
 #[derive(Debug, Clone)]
@@ -119,6 +125,27 @@ impl Ui {
     pub fn document(&self, document: &Value) {
         let text = serde_json::to_string_pretty(document).unwrap_or_default();
         self.print(&format!("{text}\n"));
+    }
+
+    /// Prints the document of a list of tasks, however long: some at a time, on all cores, and none of them kept.
+    pub fn task_list(&self, session: &Session, tasks: &[&Task]) -> Result<()> {
+        let synced_at = json!({"synced_at": session.synced_at()?, "tasks": []});
+        let head = serde_json::to_string_pretty(&synced_at).unwrap_or_default();
+        if tasks.is_empty() {
+            self.print(&format!("{head}\n"));
+            return Ok(());
+        }
+        self.print(head.trim_end_matches(['}', '\n', ']']));
+        // A handle of one's own for each thread: it is not made for two at once.
+        let handle = Mutex::new(session.clone());
+        let own = || handle.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (at, some) in tasks.chunks(TASKS * 8).enumerate() {
+            let texts: Vec<String> =
+                some.par_chunks(TASKS).map_init(own, |session, some| json::tasks(session, some)).collect();
+            self.print(&format!("{}{}", if at == 0 { "" } else { "," }, texts.join(",")));
+        }
+        self.print("\n  ]\n}\n");
+        Ok(())
     }
 
     /// Tells people something that is not the result.

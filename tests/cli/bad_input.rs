@@ -324,7 +324,8 @@ fn remotes_that_cannot_be_a_hub() {
         ("origin.url", "ext::sh -c 'touch planted'", "dispatch::config::bad_remote"),
         ("origin.url", "-oProxyCommand=touch planted", "dispatch::config::bad_remote"),
         ("origin.pushurl", "fd::17", "dispatch::config::bad_remote"),
-        ("origin.url", "git://localhost/x", "dispatch::config::bad_remote"),
+        ("origin.url", "git://localhost.example.org/x", "dispatch::config::bad_remote"),
+        ("origin.url", "http://127.0.0.1@example.org/x", "dispatch::config::bad_remote"),
         ("origin.mirror", "true", "dispatch::config::mirror_remote"),
     ];
     for (key, value, code) in cases {

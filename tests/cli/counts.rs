@@ -79,3 +79,33 @@ fn collecting_does_not_cost_more_processes_with_more_tasks() {
         assert_eq!(two.0, if a.path() == hub.path() { 0 } else { 3 });
     });
 }
+
+#[test]
+fn what_each_command_asks_of_the_hub() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let a = sandbox.repo("a");
+    enqueue_lines(&a, &["t1", "t2", "t3", "t4", "t5", "t6"].map(|id| (id, "true")));
+    a.write("more/t7.md", "# Task\n");
+    // The fetches, the pushes, and all git processes of ours. Twice as many tasks do not cost more.
+    let costs: &[(&[&str], [usize; 3])] = &[
+        (&["list"], [1, 0, 1]),
+        (&["list", "--json"], [1, 0, 1]),
+        (&["status"], [1, 0, 1]),
+        (&["show", "t1"], [1, 0, 1]),
+        (&["nodes"], [1, 0, 1]),
+        (&["conflicts"], [1, 0, 1]),
+        (&["schedule"], [1, 0, 1]),
+        (&["enqueue", "more/t7.md"], [1, 1, 2]),
+        (&["pause"], [1, 1, 2]),
+        (&["resume"], [1, 1, 2]),
+        (&["claim", "t1"], [2, 1, 3]),
+        (&["claim", "--count", "3"], [2, 1, 3]),
+        (&["release", "t1"], [2, 1, 3]),
+    ];
+    for (args, expected) in costs {
+        let (out, trace) = a.traced(args);
+        out.success();
+        let found = [trace.count("fetch"), trace.count("push"), trace.processes()];
+        assert_eq!(found, *expected, "{args:?}: {:?}", trace.command_lines());
+    }
+}

@@ -233,3 +233,37 @@ fn tasks_are_links_where_a_terminal_shows_them() {
     a.git(&["config", "remote.origin.url", "/srv/github.com/r.git"]);
     assert!(!terminal("").stdout.contains("]8;"));
 }
+
+#[test]
+fn a_long_queue_is_read_once_and_remembered_in_a_file_that_may_go_at_any_time() {
+    each_hub(|_, a, _| {
+        let ids: Vec<String> = (0..600).map(|number| format!("t{number:03}")).collect();
+        enqueue_lines(a, &ids.iter().map(|id| (id.as_str(), "true")).collect::<Vec<_>>());
+        a.dispatch(&["cancel", "t001", "t300"]).success();
+        let cache = a.path().join(".git/dispatch/queue.cache");
+        let _ = fs::remove_file(&cache);
+        let list = || a.dispatch(&["list", "--json", "--offline"]).success();
+        let first = list();
+        assert_eq!(first.json()["tasks"].as_array().unwrap().len(), 600);
+        // It is written piece by piece, and looks like any other document.
+        assert_eq!(first.stdout, format!("{}\n", serde_json::to_string_pretty(&first.json()).unwrap()));
+        let written = fs::read(&cache).unwrap();
+        assert_eq!(list().stdout, first.stdout);
+        let mut maimed = written.clone();
+        maimed[1000] ^= 1;
+        for content in [&maimed[..], &written[..written.len() / 2], b""] {
+            fs::write(&cache, content).unwrap();
+            assert_eq!(list().stdout, first.stdout);
+            assert_eq!(fs::read(&cache).unwrap(), written, "it is made anew");
+        }
+        // What came since is read beside it; that is less work than to write it again.
+        enqueue_lines(a, &[("new", "true")]);
+        a.dispatch(&["cancel", "t002"]).success();
+        let tasks = list().json()["tasks"].as_array().unwrap().clone();
+        let state = |id: &str| tasks.iter().find(|task| task["id"] == id).unwrap()["state"].clone();
+        assert_eq!((tasks.len(), state("new"), state("t002")), (601, json!("pending"), json!("cancelled")));
+        assert_eq!(fs::read(&cache).unwrap(), written);
+        fs::remove_file(&cache).unwrap();
+        assert_eq!(list().json()["tasks"].as_array().unwrap(), &tasks);
+    });
+}

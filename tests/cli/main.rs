@@ -52,6 +52,7 @@ mod doctor; // what is wrong, what is mended, what a remote can do
 mod kinds; // servers that cannot do everything
 mod late; // answers that never arrive, hubs that are away
 mod memory; // hubs that are emptied or wound back
+mod misbehaving; // twenty faults of a hub by six operations, over each transport
 mod no_atomic; // hubs that take one ref after the other
 mod races; // many at once
 mod refused;

@@ -74,6 +74,11 @@ impl Sandbox {
         sandbox
     }
 
+    /// Makes a folder with nothing in it but its home.
+    pub(crate) fn bare() -> Sandbox {
+        Sandbox { world: World::new() }
+    }
+
     /// Returns the folder of everything.
     pub(crate) fn root(&self) -> &Path {
         self.world.root()

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use git_dispatch::git::ObjectId;
 use git_dispatch::node::liveness::{Beat as Sign, Moment};
-use git_dispatch::node::machine::{Effect, Event, Machine, Settings, View};
+use git_dispatch::node::machine::{Effect, Event, Machine, Pause, Settings, View};
 use git_dispatch::task::transition::{count, taken_away};
 use git_dispatch::task::{Phase, Reason, TaskName};
 
@@ -188,7 +188,7 @@ impl Node {
             Effect::Tell(_) | Effect::GiveUp => None,
         };
         if let Some(event) = event {
-            if event == Event::Deaf {
+            if matches!(event, Event::Deaf(_)) {
                 self.process().deaf_at = now;
             }
             self.step(now, event);
@@ -223,11 +223,11 @@ impl Node {
 
     fn sync(&mut self, net: &mut Net) -> Result<Event, Killed> {
         if !self.fetch(net) {
-            return Ok(Event::Deaf);
+            return Ok(Event::Deaf(Pause::default()));
         }
         for waiting in self.outbox.clone() {
             if !self.publish(waiting, net)? {
-                return Ok(Event::Deaf);
+                return Ok(Event::Deaf(Pause::default()));
             }
         }
         if !std::mem::replace(&mut self.process().settled, true) {
@@ -369,7 +369,7 @@ impl Node {
         let edit = self.beat_edit(&ids, false);
         self.push(&edit, net);
         if !self.fetch(net) {
-            return Event::Deaf;
+            return Event::Deaf(Pause::default());
         }
         let mut won = Vec::new();
         for (task, _, id) in bids {

@@ -1,7 +1,9 @@
-//! A hub that does not answer, or lost its memory, seen from a node that stays.
+//! A hub that does not answer, turns this clone away, or lost its memory, seen from a node that stays.
+
+use miette::Diagnostic as _;
 
 use super::super::away;
-use super::super::machine::Event;
+use super::super::machine::{Event, Pause};
 use super::Daemon;
 use crate::hub::Error as HubError;
 use crate::protocol::announce::Happened;
@@ -13,16 +15,40 @@ impl Daemon<'_> {
     pub(super) fn or_deaf(&mut self, what: impl FnOnce(&mut Self) -> Result<Event>) -> Result<Event> {
         match what(self) {
             Err(error) if error.is_unreachable() => {
+                self.complain(&error);
                 away::hand_over(self.session, self.announce);
-                Ok(Event::Deaf)
+                Ok(Event::Deaf(self.pause(&error)))
             }
             // A hub that lost its memory is like one that is away: nothing is claimed, what runs goes on.
             Err(Error::Hub(error @ HubError::MemoryLost { .. })) if self.options.watch => {
                 self.tell_of_lost_memory(&error);
-                Ok(Event::Deaf)
+                Ok(Event::Deaf(Pause::default()))
             }
-            result => result,
+            Ok(event) => {
+                self.complaint = None;
+                Ok(event)
+            }
+            Err(error) => Err(error),
         }
+    }
+
+    /// Says once what somebody has to put right, and how.
+    fn complain(&mut self, error: &Error) {
+        if !error.of_git().is_some_and(crate::git::Error::is_turned_away) {
+            return;
+        }
+        let way_out = error.help().map(|help| format!("; {help}")).unwrap_or_default();
+        let text = format!("{error}{way_out}");
+        if self.complaint.as_ref() != Some(&text) {
+            self.announce.happened(&Happened::Note(text.clone()));
+            self.complaint = Some(text);
+        }
+    }
+
+    /// How long the hub is left alone: as it asked, and not as long as others of the fleet.
+    fn pause(&self, error: &Error) -> Pause {
+        let at_least = error.of_git().and_then(crate::git::Error::wait).unwrap_or_default();
+        Pause { at_least, jitter: self.session.ambient.fraction() }
     }
 
     /// Says what the hub has lost, once; and gives it this clone's own claims, where somebody has given back the rest.

@@ -51,6 +51,21 @@ pub struct View {
     pub jitter: f64,
 }
 
+/// How long a hub that did not answer is left alone.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pause {
+    /// What it asked for.
+    pub at_least: Duration,
+    /// A random fraction, so that a fleet does not come back all at once.
+    pub jitter: f64,
+}
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self { at_least: Duration::ZERO, jitter: 0.5 }
+    }
+}
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
@@ -61,7 +76,7 @@ pub enum Event {
     /// What is known here was looked at again, without the hub.
     Looked(View),
     /// The hub did not answer.
-    Deaf,
+    Deaf(Pause),
     /// Our own beat did not get through, so the others' may not have either.
     Mute,
     /// Claims were tried.

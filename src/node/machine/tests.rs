@@ -299,18 +299,44 @@ fn a_hub_that_refuses_every_claim_is_not_hammered() {
 #[test]
 fn an_outage_is_said_once_and_so_is_its_end() {
     let mut machine = holding(settings(), &[1]);
-    assert_eq!(machine.step(at(20), Event::Deaf), [Effect::Tell(Said::HubAway)]);
+    assert_eq!(machine.step(at(20), Event::Deaf(Pause::default())), [Effect::Tell(Said::HubAway)]);
     for _ in 0..10 {
         let now = machine.due();
         let effects = machine.step(now, Event::Time);
         assert!(effects.iter().all(|effect| matches!(effect, Effect::Sync | Effect::Beat)), "{effects:?}");
         if effects.contains(&Effect::Sync) {
-            assert_eq!(machine.step(now, Event::Deaf), []);
+            assert_eq!(machine.step(now, Event::Deaf(Pause::default())), []);
         }
     }
     let effects = machine.step(at(500), Event::Synced(seen(0, &[1])));
     assert_eq!(effects[0], Effect::Tell(Said::HubBack));
     assert_eq!(machine.claims(), [claim(1)], "what runs goes on");
+}
+
+/// Whoever is asked to wait does: no look, no claim and, for a beat's time, no beat; not even where something hints at it.
+#[test]
+fn a_hub_that_asks_to_be_left_alone_is() {
+    let mut machine = holding(settings(), &[1]);
+    machine.step(at(20), Event::Deaf(Pause { at_least: at(300), jitter: 0.0 }));
+    for second in [21, 60, 79] {
+        assert_eq!(machine.step(at(second), Event::Hint), [], "at {second} s");
+        assert_eq!(machine.step(at(second), Event::Looked(seen(3, &[1]))), [], "at {second} s");
+    }
+    // The others must not take it for lost.
+    assert_eq!(machine.step(at(81), Event::Time), [Effect::Beat]);
+    assert!(!machine.step(at(319), Event::Time).contains(&Effect::Sync));
+    assert!(machine.step(at(321), Event::Time).contains(&Effect::Sync));
+}
+
+#[test]
+fn a_fleet_that_lost_its_hub_does_not_come_back_all_at_once() {
+    let next = |jitter| {
+        let mut machine = holding(Settings { heartbeat: at(3600), ..settings() }, &[1]);
+        machine.step(at(20), Event::Deaf(Pause { at_least: Duration::ZERO, jitter }));
+        machine.due()
+    };
+    assert!(next(0.0) < next(0.5) && next(0.5) < next(1.0), "{:?} {:?} {:?}", next(0.0), next(0.5), next(1.0));
+    assert!(next(0.0) > at(20) + POLL && next(1.0) < at(20) + POLL * 2);
 }
 
 /// A view in which another node, whose beat stands at `mark`, holds a claim.
@@ -383,7 +409,7 @@ fn nobody_is_lost_through_an_outage() {
     for second in [0, 100, 200] {
         machine.step(at(second), Event::Synced(neighbour("1")));
     }
-    machine.step(at(250), Event::Deaf);
+    machine.step(at(250), Event::Deaf(Pause::default()));
     for second in [4000, 4100, 4299] {
         assert!(!is_taken_back(&machine.step(at(second), Event::Synced(neighbour("1")))));
     }
@@ -414,7 +440,7 @@ fn a_run_does_not_leave_over_a_claim_that_is_about_to_be_tried() {
     assert_eq!(effects, [Effect::Look, Effect::Sync]);
     let ready = View { ready: vec![task(2)], ..seen(0, &[]) };
     assert_eq!(machine.step(at(13), Event::Looked(ready)), [Effect::Claim { tasks: vec![task(2)], over: vec![] }]);
-    let effects = machine.step(at(13), Event::Deaf);
+    let effects = machine.step(at(13), Event::Deaf(Pause::default()));
     assert!(!effects.contains(&Effect::Leave), "what it wins would be held by nobody: {effects:?}");
     let effects = machine.step(at(13), won(&[2]));
     assert!(effects.contains(&Effect::Start { slot: 1, task: task(2), claim: claim(2) }), "{effects:?}");

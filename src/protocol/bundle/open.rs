@@ -14,6 +14,7 @@ use crate::fail;
 use crate::git::repo::Identity;
 use crate::git::{Error as GitError, Git, ObjectId, Repo};
 use crate::hub::bundle::{Item, Kind, Manifest};
+use crate::hub::ledger::Memory;
 use crate::hub::snapshot::{Claim, Snapshot, Standing, chain_of};
 use crate::hub::{Edit, Hub, Layout, Place, Words};
 use crate::protocol::error::{Error, Result};
@@ -79,7 +80,8 @@ fn around(ambient: &Ambient, cancel: &Cancel) -> Result<Option<PathBuf>> {
 }
 
 fn hub_of(repo: Repo, layout: Layout, target: String) -> Hub {
-    Hub { repo, place: Place::Embedded, layout, target, deadline: DEADLINE, words: Words::default() }
+    let memory = Memory::default();
+    Hub { repo, place: Place::Embedded, layout, target, deadline: DEADLINE, words: Words::default(), memory }
 }
 
 /// Makes the clone beside its place, and moves it there when it is whole.

@@ -124,7 +124,7 @@ impl Watch<'_> {
         let mut targets = BTreeMap::new();
         let claims = snapshot.tasks.iter().filter_map(|task| {
             let claim = match &task.standing {
-                Standing::Sealed { leftover, .. } => leftover.as_ref(),
+                Standing::Sealed { leftover, .. } => leftover.as_deref(),
                 _ if task.state() == State::Completed => task.claim(),
                 _ => task.claim_in(Phase::Merged).or(task.claim_in(Phase::Cancelled)),
             }?;

@@ -202,7 +202,7 @@ impl Entry {
             .iter()
             .all(|claim| claim.record.phase == Phase::Released && claim.record.spec == self.record.spec);
         if descends && only_released && self.record.phase == Phase::Completed {
-            return Ok(Look::Late(Box::new(tip.clone())));
+            return Ok(Look::Late(tip.clone()));
         }
         let holder = tip.record.node.as_deref().unwrap_or("somebody");
         Ok(Look::Fenced(format!(

@@ -1,0 +1,100 @@
+//! Measuring two things against each other: by turns, so that whatever else the machine does weighs on both.
+//!
+//! Owns what a cost is and how two of them are compared. A ratio is the median of the ratios of the rounds, each of two
+//! runs side by side; the processor's time is summed over all rounds, since the system counts it in hundredths of a second.
+
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// What something took.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Cost {
+    /// From start to end.
+    pub(crate) wall: Duration,
+    /// Of the processor, in all processes that were waited for.
+    pub(crate) cpu: Duration,
+}
+
+/// What came of a comparison.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ratio {
+    /// The middle of the rounds' ratios of elapsed time.
+    pub(crate) wall: f64,
+    /// The ratio of all processor time.
+    pub(crate) cpu: f64,
+    /// The median of ours.
+    pub(crate) ours: Duration,
+    /// The median of the reference.
+    pub(crate) theirs: Duration,
+}
+
+/// Measures what `work` takes, processes that it starts and waits for included.
+pub(crate) fn cost(work: impl FnOnce()) -> Cost {
+    let (before, start) = (children(), Instant::now());
+    work();
+    Cost { wall: start.elapsed(), cpu: children().saturating_sub(before) }
+}
+
+/// Measures both by turns, after one round that does not count. Each gets the number of its round.
+pub(crate) fn pairs(
+    rounds: usize,
+    mut ours: impl FnMut(usize) -> Cost,
+    mut theirs: impl FnMut(usize) -> Cost,
+) -> Ratio {
+    let mut both = Vec::new();
+    for round in 0..=rounds {
+        // Who goes first changes, so that a warm cache favours nobody.
+        let (our, their) = match round % 2 {
+            0 => (ours(round), theirs(round)),
+            _ => {
+                let their = theirs(round);
+                (ours(round), their)
+            }
+        };
+        if round > 0 {
+            both.push((our, their));
+        }
+    }
+    let median = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    let middle = |of: fn(&(Cost, Cost)) -> Duration| {
+        Duration::from_secs_f64(median(both.iter().map(|pair| of(pair).as_secs_f64()).collect()))
+    };
+    let total = |of: fn(&(Cost, Cost)) -> Duration| both.iter().map(of).sum::<Duration>().as_secs_f64();
+    Ratio {
+        wall: median(both.iter().map(|(our, their)| our.wall.as_secs_f64() / their.wall.as_secs_f64()).collect()),
+        cpu: total(|(our, _)| our.cpu) / total(|(_, their)| their.cpu).max(0.01),
+        ours: middle(|(our, _)| our.wall),
+        theirs: middle(|(_, their)| their.wall),
+    }
+}
+
+/// The processor time of all processes that were waited for; zero where the system does not tell.
+fn children() -> Duration {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The second field is a name in brackets, and may hold anything.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks: u64 = fields.get(13..15).into_iter().flatten().filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+/// Runs a process to its end, and returns the most memory that it held at once, in MiB.
+pub(crate) fn peak(command: &mut Command) -> f64 {
+    let mut child = command.spawn().expect("it can be started");
+    let path = format!("/proc/{}/status", child.id());
+    let mut most = 0.0_f64;
+    loop {
+        let status = fs::read_to_string(&path).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let held = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok()).unwrap_or(0.0);
+        most = most.max(held / 1024.0);
+        if let Some(status) = child.try_wait().expect("it can be waited for") {
+            assert!(status.success());
+            return most;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}

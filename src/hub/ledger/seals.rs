@@ -1,0 +1,159 @@
+//! The seals, by the folder of the notes' tree that they lie in.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use crate::git::notes::Fold as Folder;
+use crate::git::{IdMap, ObjectId, Repo};
+use crate::hub::format::Unreadable;
+use crate::task::event::{Event, VERSION};
+
+/// What the note with the seals of one spec says, the lines oldest first.
+pub type Sealed = Result<Vec<Arc<Event>>, Unreadable>;
+
+/// All seals up to a tip.
+#[derive(Debug, Clone)]
+pub struct Seals {
+    /// The tip.
+    pub tip: Option<ObjectId>,
+    /// Why none of them can be read: then nobody knows what has ended.
+    pub wrong: Option<Unreadable>,
+    pub(super) folds: Vec<Arc<Fold>>,
+    pub(super) is_whole: bool,
+    /// How many were not known before.
+    pub(super) fresh: usize,
+}
+
+/// The seals in one folder of the notes' tree.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Fold {
+    pub(super) folder: Folder,
+    pub(super) notes: Vec<Note>,
+}
+
+/// The seals of one spec.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Note {
+    pub(super) spec: ObjectId,
+    pub(super) blob: ObjectId,
+    pub(super) sealed: Sealed,
+}
+
+/// A fold, whether all of it was there, and how much of it was not known.
+type Read = (Arc<Fold>, bool, usize);
+
+impl Default for Seals {
+    fn default() -> Self {
+        Self { tip: None, wrong: None, folds: Vec::new(), is_whole: true, fresh: 0 }
+    }
+}
+
+impl Seals {
+    /// Reads the folders that an earlier reading does not have, and of those the notes that it does not have.
+    pub(super) fn read(repo: &Repo, tip: Option<ObjectId>, before: &Self) -> Self {
+        if tip == before.tip && before.is_whole {
+            return Self { fresh: 0, ..before.clone() };
+        }
+        let Some(id) = tip else {
+            return Self::default();
+        };
+        let Some(folders) = repo.note_folds(id) else {
+            return Self { tip, wrong: Some(Unreadable::NotACommit), is_whole: false, ..Self::default() };
+        };
+        // A handle of one's own for each thread: what it has unpacked is not shared.
+        let handle = Mutex::new(repo.clone());
+        let own = || handle.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let read = |repo: &mut Repo, folder: Folder| {
+            let old = before.folds.iter().find(|old| old.folder.prefix == folder.prefix);
+            match old {
+                Some(old) if old.folder == folder => (old.clone(), true, 0),
+                old => Fold::read(repo, folder, old),
+            }
+        };
+        let found: Vec<Read> = folders.into_par_iter().map_init(own, read).collect();
+        Self {
+            tip,
+            wrong: None,
+            is_whole: found.iter().all(|(_, is_whole, _)| *is_whole),
+            fresh: found.iter().map(|(_, _, fresh)| fresh).sum(),
+            folds: found.into_iter().map(|(fold, _, _)| fold).collect(),
+        }
+    }
+
+    /// Maps each spec to its seals.
+    pub fn by_spec(&self) -> IdMap<&Sealed> {
+        self.folds.iter().flat_map(|fold| &fold.notes).map(|note| (note.spec, &note.sealed)).collect()
+    }
+}
+
+impl Fold {
+    fn read(repo: &Repo, folder: Folder, old: Option<&Arc<Self>>) -> Read {
+        let known: IdMap<&Sealed> =
+            old.into_iter().flat_map(|old| &old.notes).map(|note| (note.blob, &note.sealed)).collect();
+        let (entries, mut is_whole) = repo.notes_in(&folder);
+        let mut fresh = 0;
+        let mut notes = Vec::with_capacity(entries.len());
+        for (spec, blob) in entries {
+            let sealed = match known.get(&blob) {
+                Some(sealed) => (*sealed).clone(),
+                None => {
+                    fresh += 1;
+                    read_note(repo, blob).unwrap_or_else(|| {
+                        is_whole = false;
+                        Err(Unreadable::Malformed("seal"))
+                    })
+                }
+            };
+            notes.push(Note { spec, blob, sealed });
+        }
+        (Arc::new(Self { folder, notes }), is_whole, fresh)
+    }
+}
+
+/// Reads one note; `None` where it is not here.
+pub(super) fn read_note(repo: &Repo, blob: ObjectId) -> Option<Sealed> {
+    repo.blob(blob).map(|text| read_sealed(&text))
+}
+
+/// Reads one note with seals. One of a newer version, or one without a single seal that can be read, is not taken for
+/// "not sealed": a finished task would run again.
+fn read_sealed(text: &[u8]) -> Sealed {
+    let mut seals = Vec::with_capacity(1);
+    for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        match serde_json::from_slice::<Event>(line) {
+            Ok(event) if event.v <= VERSION => {
+                if event.event == "merged" || event.event == "cancelled" {
+                    seals.push(Arc::new(event));
+                }
+            }
+            // What does not fit may be rubbish between the lines, or of a version that says so.
+            _ => {
+                if let Some(version) = version_of(line).filter(|version| *version > VERSION) {
+                    return Err(Unreadable::Newer(version));
+                }
+            }
+        }
+    }
+    if seals.is_empty() { Err(Unreadable::Malformed("seal")) } else { Ok(seals) }
+}
+
+fn version_of(line: &[u8]) -> Option<u32> {
+    let record: serde_json::Value = serde_json::from_slice(line).ok()?;
+    Some(u32::try_from(record.get("v")?.as_u64()?).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_line_anywhere_spoils_the_note_and_rubbish_does_not() {
+        let good = r#"{"v":1,"at":"2026-01-02T03:04:05Z","event":"merged"}"#;
+        let read = |text: String| read_sealed(text.as_bytes());
+        assert_eq!(read(format!("rubbish\n{good}\n\n")).unwrap().len(), 1);
+        assert_eq!(read(format!("{good}\n{{\"v\":7,\"at\":3}}\n")), Err(Unreadable::Newer(7)));
+        assert_eq!(read(format!("{good}\n{{\"v\":99999999999}}\n")), Err(Unreadable::Newer(u32::MAX)));
+        assert_eq!(read("{}\n".to_owned()), Err(Unreadable::Malformed("seal")));
+    }
+}
