@@ -21,7 +21,7 @@
 //! - **ours** and **git** are the medians in milliseconds, for an idea of the size alone: never compare them between runs.
 //!
 //! Nothing here fails: a slow machine is not a wrong program. What must not get worse is asserted where it can be counted:
-//! processes, pushes and fetches of each command in `tests/cli/counts.rs`, instructions in `tests/instructions.rs`.
+//! processes, pushes and fetches of each command in `tests/cli/counts.rs`.
 //!
 //! The data are made by `git fast-import` in seconds; see [`scene`].
 

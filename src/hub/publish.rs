@@ -44,6 +44,10 @@ const LOCAL_TRIES: u32 = 5;
 /// beyond that its cost grows faster than the number, and the command line is bounded.
 const PUSH_SIZE: usize = 1000;
 
+/// So many refs in one push are never too many, as far as servers are known: of fewer, one is what is refused, and claims are
+/// not moved forth and back to find that out.
+const ALWAYS_TAKEN: usize = 5;
+
 impl Hub {
     /// Makes the edits, each for itself, and answers edit by edit. What the push leaves open is settled by reading the
     /// refs again; what a hub refused as a whole is tried in parts: there may be one ref too many, or one of a kind that it
@@ -88,7 +92,7 @@ impl Hub {
             self.words.learn(Lesson::NoAtomic);
             return self.publish_in_order(edits, decides);
         }
-        if !is_silent && !has_moved && edits.len() > 2 && !self.words.has_taken(edits.len()) {
+        if !is_silent && !has_moved && edits.len() > ALWAYS_TAKEN && !self.words.has_taken(edits.len()) {
             // Refused as a whole, and they may only be too many. If that was not it, it is not tried again.
             let answers = self.publish_in_order(edits, decides)?;
             if !answers[decides].is_yes() {
