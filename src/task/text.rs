@@ -3,6 +3,7 @@
 //! Owns which characters may reach a terminal. Width, colour and truncation to a column are `ui`'s; nothing here
 //! decides what may be stored.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 /// Shows text with everything that could drive or deceive a terminal written out: `\u{1b}`, `\n`, `\u{202e}`.
@@ -110,7 +111,10 @@ pub fn one_line(text: &str) -> String {
 }
 
 /// Writes out what may drive or deceive a terminal in a JSON document, as JSON does it: it says the same.
-pub fn in_json(document: &str) -> String {
+pub fn in_json(document: &str) -> Cow<'_, str> {
+    if document.bytes().all(|byte| byte == b'\n' || (b' '..=b'~').contains(&byte)) {
+        return Cow::Borrowed(document);
+    }
     let mut shown = String::with_capacity(document.len());
     for c in document.chars() {
         if c == '\n' || !is_deceptive(c) {
@@ -121,7 +125,7 @@ pub fn in_json(document: &str) -> String {
             let _ = write!(shown, "\\u{unit:04x}");
         }
     }
-    shown
+    Cow::Owned(shown)
 }
 
 /// Replaces what [`escaped`] would write out by fillers of the same number of bytes.
@@ -175,7 +179,8 @@ mod tests {
     fn a_document_says_the_same_with_nothing_raw_in_it() {
         let value =
             serde_json::json!({"a\u{9b}": "\u{1b}[2J\u{7f}\u{202e}\u{e0041}\n\u{1f469}\u{200d}\u{1f52c} 中"});
-        let shown = in_json(&serde_json::to_string_pretty(&value).unwrap());
+        let document = serde_json::to_string_pretty(&value).unwrap();
+        let shown = in_json(&document);
         assert!(!shown.chars().any(|c| is_deceptive(c) && c != '\n') && shown.contains('中'), "{shown}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
     }

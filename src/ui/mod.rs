@@ -140,8 +140,10 @@ impl Ui {
         let handle = Mutex::new(session.clone());
         let own = || handle.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for (at, some) in tasks.chunks(TASKS * 8).enumerate() {
-            let texts: Vec<String> =
-                some.par_chunks(TASKS).map_init(own, |session, some| json::tasks(session, some)).collect();
+            let texts: Vec<String> = some
+                .par_chunks(TASKS)
+                .map_init(own, |session, some| text::in_json(&json::tasks(session, some)).into_owned())
+                .collect();
             self.print(&format!("{}{}", if at == 0 { "" } else { "," }, texts.join(",")));
         }
         self.print("\n  ]\n}\n");

@@ -20,7 +20,7 @@ use servers::Transport;
 use crate::sandbox::{PATIENCE, Running, Sandbox, eventually, race};
 
 /// How many cases are under way at once: they wait most of their time.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 6;
 
 /// What becomes of enqueue, claim, beat, finish, takeover and collect. `done`: the hub has it. `kept`: in the outbox.
 /// `silent`: nothing is heard of the node, which goes on. `unheard`: refused for all that can be known, or without an answer in
@@ -140,6 +140,10 @@ fn case(template: &Sandbox, fault: &str, transport: Transport) -> Result<(), Str
     if !found.iter().zip(expected(fault, transport)).all(|(found, expected)| is_as_written(found, expected)) {
         wrong.push(format!("({fault:?}, {transport:?}): {found:?}, and not as written"));
     }
+    if let Some((complaint, _)) = complaint(fault, transport) {
+        // The node's next poll may be a while off.
+        eventually(PATIENCE, || !node.is_running() || node.output().stderr.contains(complaint));
+    }
     faults::end(fault, &day, &served);
     day.without("GIT_DISPATCH_SYNC_TIMEOUT");
     wrong.extend(heal(&day, &mut told));
@@ -189,13 +193,18 @@ fn is_as_written(found: &str, expected: &str) -> bool {
     found == expected || expected == "unheard" && unheard.contains(&found)
 }
 
-/// What the node has to say where somebody has to put something right: each complaint once, with a way out.
+/// What the node has to say where somebody has to put something right, and the way out that it names.
+fn complaint(fault: &str, transport: Transport) -> Option<(&'static str, &'static str)> {
+    match (fault, transport) {
+        ("401" | "403", Transport::Http) => Some(("does not let this clone in", "credential helper")),
+        ("429" | "503", Transport::Http) => Some(("asks to be left alone for 2 s", "waits by itself")),
+        _ => None,
+    }
+}
+
+/// What is missing of it; it is said once.
 fn missing_words(fault: &str, transport: Transport, said: &str) -> Option<String> {
-    let (complaint, way_out) = match (fault, transport) {
-        ("401" | "403", Transport::Http) => ("does not let this clone in", "credential helper"),
-        ("429" | "503", Transport::Http) => ("asks to be left alone for 2 s", "waits by itself"),
-        _ => return None,
-    };
+    let (complaint, way_out) = complaint(fault, transport)?;
     let is_said = said.matches(complaint).count() == 1 && said.contains(way_out);
     (!is_said).then(|| format!("the node does not say once that the hub {complaint}"))
 }
