@@ -60,7 +60,10 @@ fn an_emptied_hub_under_a_running_fleet_gets_everything_back_from_one_clone() {
     let (mut one, mut two) = (fleet.watch("n1"), fleet.watch("n2"));
     eventually(PATIENCE, || fleet.home("one.began").exists() && fleet.home("two.began").exists());
     boss.dispatch(&["list"]).success();
-    let known: Vec<Vec<String>> = ["boss", "n1", "n2"].map(|name| mirror(&fleet.clone(name))).to_vec();
+    let mirrors = || ["boss", "n1", "n2"].map(|name| mirror(&fleet.clone(name)));
+    // Each node has read what the other claimed: from here on nothing is new.
+    eventually(PATIENCE, || mirrors().windows(2).all(|two| two[0] == two[1]));
+    let known = mirrors();
 
     empty_hub(&fleet);
     for node in [&one, &two] {
@@ -76,8 +79,7 @@ fn an_emptied_hub_under_a_running_fleet_gets_everything_back_from_one_clone() {
     fleet.touch("go");
     eventually(PATIENCE, || fleet.waiting("n1") > 0 && fleet.waiting("n2") > 0);
     assert_eq!(all_refs(&fleet.sandbox.hub()), Vec::<String>::new(), "nobody writes to it");
-    let still: Vec<Vec<String>> = ["boss", "n1", "n2"].map(|name| mirror(&fleet.clone(name))).to_vec();
-    assert_eq!(still, known, "nobody prunes");
+    assert_eq!(mirrors(), known, "nobody prunes");
 
     let out = boss.dispatch(&["doctor", "--republish"]).success();
     assert!(out.stdout.contains("gave"), "{out}");
