@@ -2,8 +2,7 @@
 //!
 //! Owns what is known and for how long: what `doctor --probe` found by trying holds until it is tried again; what was
 //! learned from refusals on the way holds for a day, since a refusal may also have been a passing fault; that nothing can be
-//! deleted, for this process alone. It is a cache:
-//! without it each push finds its way again.
+//! deleted, for this process alone. It is a cache: without it each push finds its way again.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

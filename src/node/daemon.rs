@@ -388,7 +388,12 @@ impl<'a> Daemon<'a> {
         let task = won.claim.record.task.clone();
         let waiting = finish::record(self.session, won, ending)?;
         let record = self.record(if self.running.is_empty() { "idle" } else { "busy" });
-        let finished = finish::publish(self.session, &waiting, Some(&record)).unwrap_or_else(|error| {
+        let finished = match &self.lost_memory {
+            // Its claim is not there, and its branch alone would be of no use.
+            Some(_) => Ok(Finished::Waiting),
+            None => finish::publish(self.session, &waiting, Some(&record)),
+        };
+        let finished = finished.unwrap_or_else(|error| {
             // The result is in the outbox: nothing is lost, and what else runs goes on.
             self.announce.happened(&Happened::Note(format!("{task} could not be published now: {error}")));
             Finished::Waiting
