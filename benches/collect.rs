@@ -19,6 +19,8 @@
 
 #![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "it is the world outside: it starts processes")]
 
+mod world;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -77,22 +79,7 @@ impl Scene {
         let folder = tempfile::Builder::new().prefix("git-dispatch-bench-").tempdir().unwrap();
         let scene = Self { folder };
         let root = scene.folder.path();
-        fs::create_dir(root.join("home")).unwrap();
-        let configuration = "[user]\nname = Bench\nemail = bench@example.org\n[init]\ndefaultBranch = main\n\
-                             [gc]\nauto = 0\n[maintenance]\nauto = false\n[protocol \"file\"]\nallow = always\n";
-        fs::write(root.join("home/gitconfig"), configuration).unwrap();
-        let seed = root.join("seed");
-        scene.git(root, &["init", "--quiet", "seed"]);
-        for number in 0..files {
-            let path = seed.join(path(number));
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            let lines: Vec<String> = (0..20).map(|line| format!("line {line} of file {number}")).collect();
-            fs::write(path, lines.join("\n") + "\n").unwrap();
-        }
-        fs::write(seed.join("git-dispatch.toml"), "project = \"p\"\n").unwrap();
-        scene.git(&seed, &["add", "--all"]);
-        scene.git(&seed, &["commit", "--quiet", "-m", "First commit"]);
-        scene.git(root, &["clone", "--quiet", "--bare", "seed", "hub.git"]);
+        world::make(root, files, path, |folder, args| drop(scene.git(folder, args)));
         scene.git(root, &["clone", "--quiet", "hub.git", "worker"]);
         let worker = root.join("worker");
         for branch in 0..branches {
