@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::rig::{Fleet, PATIENT, gated, quick};
 use crate::sandbox::{PATIENCE, Repo, Sandbox, eventually};
-use crate::steps::{each_hub, plant_node, refs_below};
+use crate::steps::{each_hub, plant_node, refs_below, text};
 
 /// Puts a hook on a hub.
 fn hook(hub: &Repo, name: &str, script: &str) {
@@ -74,8 +74,13 @@ fn a_remote_that_takes_branches_only_is_broken_until_the_prefix_says_so() {
     hook(&hub, "update", "case $1 in refs/heads/*) ;; *) exit 1 ;; esac");
     let document = doctor(&a, &["--probe"], 1);
     assert!(found(&document, "broken")[0].contains("takes no refs below refs/dispatch/"), "{document}");
-    assert!(document.to_string().contains("refs/heads/dispatch/"), "{document}");
-    a.write("git-dispatch.toml", "ref_prefix = \"refs/heads/dispatch/\"\n");
+    let all = document["findings"].as_array().unwrap();
+    let help = text(&all.iter().find(|one| one["level"] == "broken").unwrap()["help"]);
+    // The setting, and where it is put: as it is told it is done.
+    let mut words = help.split('`');
+    let (setting, place) = (words.nth(1).unwrap(), words.next().unwrap());
+    assert!(place.starts_with(" in git-dispatch.toml, on the target branch"), "{help}");
+    a.write("git-dispatch.toml", &format!("{setting}\n"));
     let document = doctor(&a, &["--probe"], 0);
     hub.git(&["update-ref", "refs/dispatch/queue", "main"]);
     let two = found(&doctor(&a, &[], 1), "broken");

@@ -51,61 +51,67 @@ impl Kind {
         fleet
     }
 
-    /// Enqueue, run, collect, cancel, retry, takeover; each task is merged once and run by one node at a time.
     fn day(self) {
-        let fleet = self.fleet(&["boss", "n1", "n2"]);
-        let boss = fleet.clone("boss");
-        let long = format!("echo lost >> $HOME/ran; {}", gated("lost", "go"));
-        let quick: Vec<(&str, String)> = ["a", "b", "c", "d", "e", "f"].map(|id| (id, quick(id))).to_vec();
-        let tasks: Vec<(&str, &str)> = quick.iter().map(|(id, line)| (*id, line.as_str())).collect();
-        fleet.enqueue(&tasks);
-        boss.dispatch(&["cancel", "c"]).success();
-        assert_eq!(states(&boss)[2], "c cancelled");
-        fleet.clone("n1").dispatch(&["run", "--slots", "3"]).success();
-        boss.dispatch(&["collect"]).success();
-        assert_eq!(states(&boss), ["a merged", "b merged", "c cancelled", "d merged", "e merged", "f merged"]);
-        // Reopened, called off again, and reopened once more.
-        boss.dispatch(&["retry", "c"]).success();
-        assert_eq!(states(&boss)[2], "c pending");
-        boss.dispatch(&["cancel", "c"]).success();
-        boss.dispatch(&["retry", "c"]).success();
-        fleet.clone("n1").dispatch(&["run"]).success();
-        boss.dispatch(&["collect"]).success();
-        // A node that dies at work is followed by another.
-        fleet.enqueue(&[&tasks[..], &[("lost", &long)]].concat());
-        let mut node = fleet.watch("n1");
-        eventually(PATIENCE, || fleet.home("lost.began").exists());
-        node.kill9();
-        let mut other = fleet.watch("n2");
-        let lines = || fs::read_to_string(fleet.home("ran")).unwrap_or_default().lines().count();
-        eventually(PATIENCE, || lines() == 2);
-        fleet.touch("go");
-        let done = || states(&boss).last().is_some_and(|last| last == "lost completed");
-        eventually(PATIENCE, done);
-        other.term();
-        other.wait(PATIENCE);
-        boss.dispatch(&["collect"]).success();
-        self.check(&fleet);
+        whole_day(&self.fleet(&FLEET), self.branches_only);
     }
+}
 
-    fn check(self, fleet: &Fleet) {
-        let (boss, hub) = (fleet.clone("boss"), fleet.sandbox.hub());
-        let expected = ["a", "b", "c", "d", "e", "f", "lost"].map(|id| format!("{id} merged"));
-        assert_eq!(states(&boss), expected);
-        assert_eq!(merges(&hub).len(), expected.len(), "{:?}", merges(&hub));
-        assert_eq!(hub.git(&["show", "main:lost.txt"]), "lost");
-        let lost = &fleet.list()["lost"];
-        assert_eq!((lost["attempt"].as_u64(), lost["node"].as_str()), (Some(2), Some("n2")), "{lost}");
-        // Whatever stays of it is not taken for work.
-        fleet.clone("n1").dispatch(&["run"]).code(3);
-        assert_eq!(states(&boss), expected);
-        if self.branches_only {
-            assert_eq!(refs_below(&hub, "refs/"), refs_below(&hub, "refs/heads/"));
-        }
-        boss.dispatch(&["gc", "--keep", "0s"]).success();
-        let out = boss.dispatch(&["doctor"]);
-        assert!(out.code == 0, "{out}");
+/// Who takes part in a day.
+pub(crate) const FLEET: [&str; 3] = ["boss", "n1", "n2"];
+
+/// Enqueue, run, collect, cancel, retry, takeover; each task is merged once and run by one node at a time.
+pub(crate) fn whole_day(fleet: &Fleet, branches_only: bool) {
+    let boss = fleet.clone("boss");
+    let long = format!("echo lost >> $HOME/ran; {}", gated("lost", "go"));
+    let quick: Vec<(&str, String)> = ["a", "b", "c", "d", "e", "f"].map(|id| (id, quick(id))).to_vec();
+    let tasks: Vec<(&str, &str)> = quick.iter().map(|(id, line)| (*id, line.as_str())).collect();
+    fleet.enqueue(&tasks);
+    boss.dispatch(&["cancel", "c"]).success();
+    assert_eq!(states(&boss)[2], "c cancelled");
+    fleet.clone("n1").dispatch(&["run", "--slots", "3"]).success();
+    boss.dispatch(&["collect"]).success();
+    assert_eq!(states(&boss), ["a merged", "b merged", "c cancelled", "d merged", "e merged", "f merged"]);
+    // Reopened, called off again, and reopened once more.
+    boss.dispatch(&["retry", "c"]).success();
+    assert_eq!(states(&boss)[2], "c pending");
+    boss.dispatch(&["cancel", "c"]).success();
+    boss.dispatch(&["retry", "c"]).success();
+    fleet.clone("n1").dispatch(&["run"]).success();
+    boss.dispatch(&["collect"]).success();
+    // A node that dies at work is followed by another.
+    fleet.enqueue(&[&tasks[..], &[("lost", &long)]].concat());
+    let mut node = fleet.watch("n1");
+    eventually(PATIENCE, || fleet.home("lost.began").exists());
+    node.kill9();
+    let mut other = fleet.watch("n2");
+    let lines = || fs::read_to_string(fleet.home("ran")).unwrap_or_default().lines().count();
+    eventually(PATIENCE, || lines() == 2);
+    fleet.touch("go");
+    let done = || states(&boss).last().is_some_and(|last| last == "lost completed");
+    eventually(PATIENCE, done);
+    other.term();
+    other.wait(PATIENCE);
+    boss.dispatch(&["collect"]).success();
+    check(fleet, branches_only);
+}
+
+fn check(fleet: &Fleet, branches_only: bool) {
+    let (boss, hub) = (fleet.clone("boss"), fleet.sandbox.hub());
+    let expected = ["a", "b", "c", "d", "e", "f", "lost"].map(|id| format!("{id} merged"));
+    assert_eq!(states(&boss), expected);
+    assert_eq!(merges(&hub).len(), expected.len(), "{:?}", merges(&hub));
+    assert_eq!(hub.git(&["show", "main:lost.txt"]), "lost");
+    let lost = &fleet.list()["lost"];
+    assert_eq!((lost["attempt"].as_u64(), lost["node"].as_str()), (Some(2), Some("n2")), "{lost}");
+    // Whatever stays of it is not taken for work.
+    fleet.clone("n1").dispatch(&["run"]).code(3);
+    assert_eq!(states(&boss), expected);
+    if branches_only {
+        assert_eq!(refs_below(&hub, "refs/"), refs_below(&hub, "refs/heads/"));
     }
+    boss.dispatch(&["gc", "--keep", "0s"]).success();
+    let out = boss.dispatch(&["doctor"]);
+    assert!(out.code == 0, "{out}");
 }
 
 #[test]

@@ -79,6 +79,11 @@ impl Sandbox {
         Sandbox { world: World::new() }
     }
 
+    /// Adds to the environment of all that runs here. Only before anybody else has a handle on it.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        Arc::get_mut(&mut self.world).expect("others have handles already").set(name, value);
+    }
+
     /// Returns the folder of everything.
     pub(crate) fn root(&self) -> &Path {
         self.world.root()

@@ -2,7 +2,7 @@
 
 use super::servers::{Served, Transport};
 use crate::sandbox::{Repo, Sandbox};
-use crate::steps::shown;
+use crate::steps::{refused, shown};
 
 /// Returns a clone whose hub is behind an sshd of its own; `None` where there is no sshd.
 fn over_ssh() -> Option<(Sandbox, Repo, Served)> {
@@ -57,4 +57,16 @@ fn a_user_who_says_how_ssh_is_called_is_heard() {
     assert_eq!((connections(&served), own.exists()), (1, true));
     let state = std::fs::read_dir(a.path().join(".git/dispatch")).unwrap().flatten();
     assert!(state.into_iter().all(|file| !file.file_name().to_string_lossy().starts_with("ssh-")));
+}
+
+/// ssh ends alike for a host that is not there and one that lets nobody in: only its words tell, and those are shown.
+#[test]
+fn a_login_that_is_refused_is_told_in_the_words_of_ssh() {
+    let Some((sandbox, a, served)) = over_ssh() else { return };
+    std::fs::write(sandbox.root().join("ssh/user.pub"), "").unwrap();
+    let environment: Vec<(&str, &str)> =
+        served.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let out = a.dispatch_env(&environment, &["enqueue", "../specs", "--json"]);
+    let error = refused(&out, "dispatch::hub::unreachable", 1);
+    assert!(error["message"].to_string().contains("Permission denied"), "{error}");
 }

@@ -144,6 +144,8 @@ impl Programs {
         let base = format!("--base-path={}", sandbox.root().display());
         let args = [
             "--reuseaddr",
+            // Those that hang would count as children for good.
+            "--max-connections=0",
             "--export-all",
             "--enable=receive-pack",
             "--listen=127.0.0.1",
@@ -232,10 +234,10 @@ fn quoted(path: &Path) -> String {
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
-fn await_port(port: u16) {
+pub(super) fn await_port(port: u16) {
     eventually(PATIENCE, || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());
 }

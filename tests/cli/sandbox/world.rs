@@ -75,6 +75,11 @@ impl World {
         &self.environment
     }
 
+    /// Adds a variable to the environment.
+    pub(super) fn set(&mut self, name: &str, value: &str) {
+        self.environment.insert(name.to_owned(), value.to_owned());
+    }
+
     /// Returns a path that nobody has used yet.
     pub(super) fn fresh(&self, kind: &str) -> PathBuf {
         self.root.join("out").join(format!("{}.{kind}", self.numbers.fetch_add(1, Ordering::Relaxed)))
