@@ -119,6 +119,21 @@ fn one_door_to_git_and_one_to_the_shared_refs() {
     only_in("refs/notes/", &["hub/layout.rs", "config/refname.rs"]);
 }
 
+/// Whatever is started has to be given a deadline ([`git_dispatch::exec::Limits`]), for there is one place that starts it.
+#[test]
+fn nothing_is_started_that_nobody_ends() {
+    // Beside it the guard of `top`, which outlives us on purpose and ends with its input.
+    only_in(".spawn()", &["exec/child.rs", "commands/top/guard.rs"]);
+    only_in(".output()", &["commands/top/guard.rs"]);
+    only_in(".status()", &[]);
+    // Who becomes another program waits for nobody.
+    only_in(".exec()", &["executor/tmux/server.rs", "executor/tmux/launch.rs"]);
+    // Conversations with a remote begin where the deadline is an argument.
+    for verb in ["\"fetch\",", "\"ls-remote\"", "--force-with-lease="] {
+        only_in(verb, &["git/remote.rs", "git/partial.rs", "executor/slot/harvest.rs"]);
+    }
+}
+
 #[test]
 fn files_and_functions_stay_readable() {
     for (path, text) in sources() {

@@ -32,18 +32,18 @@ const DROP_GRACE: Duration = Duration::from_secs(2);
 /// When to stop waiting for a child and end it.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// How long it may run.
-    pub deadline: Option<Duration>,
+    /// How long it may run. Nothing is started without one: who waits for a hub, a person or a lock may wait for ever.
+    pub deadline: Duration,
     /// How long it may be silent, and who knows when it last was not.
     pub stall: Option<(Duration, Progress)>,
     /// How long it gets between SIGTERM and SIGKILL.
     pub grace: Duration,
 }
 
-impl Default for Limits {
-    /// No deadline, and ten seconds of grace.
-    fn default() -> Limits {
-        Limits { deadline: None, stall: None, grace: Duration::from_secs(10) }
+impl Limits {
+    /// A deadline, and ten seconds of grace.
+    pub const fn within(deadline: Duration) -> Limits {
+        Limits { deadline, stall: None, grace: Duration::from_secs(10) }
     }
 }
 
@@ -183,7 +183,7 @@ fn watch(pid: Pid, sender: mpsc::Sender<Event>) -> io::Result<()> {
 fn until_ended(events: &Receiver<Event>, limits: &Limits) -> io::Result<Option<Ended>> {
     let start = Instant::now();
     // A deadline too far away to be told is none.
-    let deadline = limits.deadline.and_then(|deadline| start.checked_add(deadline));
+    let deadline = start.checked_add(limits.deadline);
     loop {
         // What was said before the waiting began does not count as silence.
         let stall = limits.stall.as_ref();

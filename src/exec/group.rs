@@ -154,7 +154,7 @@ fn ps(args: &[&str]) -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "neither git nor an executor: it asks when a process began")]
     let mut command = Command::new("ps");
     command.args(args).env("LC_ALL", "C").env("TZ", "UTC");
-    let limits = Limits { deadline: Some(Duration::from_secs(10)), ..Limits::default() };
+    let limits = Limits::within(Duration::from_secs(10));
     let (_, stdout, _) = collect_output(&mut command, None, &limits, &Cancel::new()).ok()?;
     String::from_utf8(stdout).ok()
 }

@@ -118,7 +118,7 @@ fn run(
         let mut command = command::shell(line);
         command.env_clear().envs(command::environment(job.settings, job.given, job.ambient));
         let limits = Limits {
-            deadline: Some(until.saturating_duration_since(Instant::now())),
+            deadline: until.saturating_duration_since(Instant::now()),
             stall: None,
             grace: *job.settings.grace,
         };

@@ -79,7 +79,7 @@ pub fn verify(
     slot.prepare(repo, setup)?;
     let mut record =
         SlotRecord { base: setup.base.to_string(), branch: setup.branch.to_owned(), ..SlotRecord::default() };
-    let limits = Limits { deadline: Some(check.timeout), stall: None, grace: GRACE };
+    let limits = Limits { deadline: check.timeout, stall: None, grace: GRACE };
     let keep = Keep { limit: LOG_LIMIT, mask: check.mask, clock: check.ambient };
     let worked = work::run_command(slot, &mut record, command, &limits, &keep, cancel)?;
     SlotRecord::remove(slot);

@@ -223,7 +223,7 @@ impl Job<'_> {
 
     fn work(&self, record: &mut SlotRecord, place: Option<Place>, capture: &Capture, pen: &Pen) -> Result<End> {
         let stall = self.stall.map(|time| (time, capture.progress()));
-        let limits = Limits { deadline: Some(self.deadline), stall, grace: *self.settings.grace };
+        let limits = Limits { deadline: self.deadline, stall, grace: *self.settings.grace };
         match place {
             Some(place) => place.work(self, record, &limits),
             None => self.process(record, &limits, pen),

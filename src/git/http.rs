@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 /// The longest wait that a server is granted: an odd answer must not silence a node for good.
 const LONGEST: Duration = Duration::from_secs(3600);
 
@@ -21,6 +23,39 @@ pub(super) struct Answered {
     pub(super) wait: Option<Duration>,
 }
 
+/// The fields of one answer that say how long to wait, in whichever order they come.
+#[derive(Debug, Clone, Copy, Default)]
+struct Fields {
+    seconds: Option<Duration>,
+    until: Option<Timestamp>,
+    /// The server's own clock: two clocks are not compared.
+    now: Option<Timestamp>,
+}
+
+impl Fields {
+    /// Takes in `Retry-After: 30`, `Retry-After: Wed, 21 Oct 2026 07:28:00 GMT` (RFC 9110, 10.2.3) or `Date: …`.
+    fn read(&mut self, header: &str) {
+        let Some((name, value)) = header.split_once(':') else { return };
+        let value = value.trim();
+        if name.eq_ignore_ascii_case("date") {
+            self.now = moment(value);
+        } else if name.eq_ignore_ascii_case("retry-after") {
+            self.seconds = value.parse().ok().map(Duration::from_secs);
+            self.until = moment(value);
+        }
+    }
+
+    fn wait(&self) -> Option<Duration> {
+        let until = |(until, now): (Timestamp, Timestamp)| until.duration_since(now).try_into().unwrap_or_default();
+        let asked = self.seconds.or_else(|| self.until.zip(self.now).map(until))?;
+        Some(asked.min(LONGEST))
+    }
+}
+
+fn moment(text: &str) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
+}
+
 impl Answered {
     /// Says whether it does not let us in.
     pub(super) fn is_denied(&self) -> bool {
@@ -35,7 +70,7 @@ impl Answered {
 
 /// Parts standard error into what was said for people and what the server answered last.
 pub(super) fn part(stderr: &str) -> (String, Answered) {
-    let (mut said, mut answered) = (String::new(), Answered::default());
+    let (mut said, mut answered, mut fields) = (String::new(), Answered::default(), Fields::default());
     for line in stderr.lines() {
         let Some(traced) = traced(line) else {
             said.push_str(line);
@@ -45,8 +80,10 @@ pub(super) fn part(stderr: &str) -> (String, Answered) {
         let Some(header) = traced.strip_prefix("<= Recv header: ") else { continue };
         if let Some(status) = status(header) {
             answered = Answered { status: Some(status), wait: None };
-        } else if let Some(wait) = wait(header) {
-            answered.wait = Some(wait);
+            fields = Fields::default();
+        } else {
+            fields.read(header);
+            answered.wait = fields.wait();
         }
     }
     (said, answered)
@@ -67,13 +104,6 @@ fn traced(line: &str) -> Option<&str> {
 fn status(header: &str) -> Option<u16> {
     let (version, rest) = header.split_once(' ')?;
     version.starts_with("HTTP/").then(|| rest.split(' ').next()?.parse().ok())?
-}
-
-/// `Retry-After: 30`. A date is left out: clocks differ.
-fn wait(header: &str) -> Option<Duration> {
-    let (name, value) = header.split_once(':')?;
-    let seconds = name.eq_ignore_ascii_case("retry-after").then(|| value.trim().parse().ok())??;
-    Some(Duration::from_secs(seconds).min(LONGEST))
 }
 
 #[cfg(test)]
@@ -112,13 +142,25 @@ mod tests {
     }
 
     #[test]
-    fn only_a_number_of_seconds_is_waited_for_and_an_hour_at_most() {
-        assert_eq!(wait("Retry-After: 30"), Some(Duration::from_secs(30)));
-        assert_eq!(wait("Retry-After: 99999999"), Some(LONGEST));
+    fn seconds_are_waited_for_or_until_a_date_by_the_servers_clock_and_an_hour_at_most() {
+        let wait = |headers: &[&str]| {
+            let mut fields = Fields::default();
+            headers.iter().for_each(|header| fields.read(header));
+            fields.wait()
+        };
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!((wait(&["Retry-After: 30"]), wait(&["Retry-After: 99999999"])), (seconds(30), Some(LONGEST)));
+        let (until, date) = ("retry-after: Wed, 21 Oct 2015 07:28:30 GMT", "date: Wed, 21 Oct 2015 07:28:00 GMT");
+        assert_eq!((wait(&[until, date]), wait(&[date, until])), (seconds(30), seconds(30)));
+        let later = "Date: Wed, 21 Oct 2015 09:28:00 GMT";
         assert_eq!(
-            (wait("Retry-After: Wed, 21 Oct 2026 07:28:00 GMT"), wait("Retry-After: -1"), wait("X: 1")),
-            (None, None, None)
+            (wait(&[until, later]), wait(&["Retry-After: Thu, 21 Oct 2055 07:28:30 GMT", date])),
+            (seconds(0), Some(LONGEST))
         );
+        // Without the server's clock a date says nothing.
+        for headers in [&[until][..], &["Retry-After: -1"], &["Retry-After: soon", date], &["X: 1"], &[date]] {
+            assert_eq!(wait(headers), None, "{headers:?}");
+        }
         assert!(!Answered { status: Some(503), wait: None }.is_later());
     }
 }

@@ -140,7 +140,7 @@ impl Git {
         let mut command = self.command(args);
         // Executors and git children are ended by group, so git gets its own: a Ctrl-C at our terminal must not reach
         // a receive-pack on a path hub and leave its locks there.
-        let limits = Limits { deadline: Some(self.deadline), stall: None, grace: GRACE };
+        let limits = Limits { deadline: self.deadline, stall: None, grace: GRACE };
         fail::point("git.before");
         let (ended, stdout, stderr) =
             collect_output(&mut command, stdin, &limits, &self.cancel).map_err(Error::NotInstalled)?;
@@ -158,7 +158,7 @@ impl Git {
     /// than memory.
     pub fn run_through<S: AsRef<OsStr>>(&self, args: &[S], stdin: Stdio, stdout: Stdio) -> Result<Output> {
         let mut command = self.command(args);
-        let limits = Limits { deadline: Some(self.deadline), stall: None, grace: GRACE };
+        let limits = Limits { deadline: self.deadline, stall: None, grace: GRACE };
         fail::point("git.before");
         let (ended, stderr) =
             run_through(&mut command, stdin, stdout, &limits, &self.cancel).map_err(Error::NotInstalled)?;

@@ -164,7 +164,7 @@ fn run(program: &str, args: &[&str], stdin: Vec<u8>) -> Result<(Option<i32>, Vec
     let mut command = Command::new(program);
     // Nobody sits there to answer: a key behind a passphrase must be in an agent.
     command.args(args).env("LC_ALL", "C").env("SSH_ASKPASS_REQUIRE", "never");
-    let limits = Limits { deadline: Some(PATIENCE), stall: None, grace: Duration::from_secs(1) };
+    let limits = Limits { deadline: PATIENCE, stall: None, grace: Duration::from_secs(1) };
     let (ended, stdout, stderr) = collect_output(&mut command, Some(stdin), &limits, &Cancel::new())
         .map_err(|source| Error::NoSshKeygen { program: program.to_owned(), source })?;
     let code = match ended {

@@ -124,7 +124,7 @@ fn settings(place: &Place) -> Option<String> {
         command.args(["-p", port]);
     }
     command.args(["--", &place.host]).env("LC_ALL", "C");
-    let limits = Limits { deadline: Some(PATIENCE), stall: None, grace: Duration::from_secs(1) };
+    let limits = Limits { deadline: PATIENCE, stall: None, grace: Duration::from_secs(1) };
     let (ended, stdout, _) = collect_output(&mut command, None, &limits, &Cancel::new()).ok()?;
     let is_told = matches!(ended, Ended::Exited(status) if status.success());
     is_told.then(|| String::from_utf8_lossy(&stdout).into_owned())

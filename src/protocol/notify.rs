@@ -170,7 +170,7 @@ impl Teller {
         command.args(arguments).current_dir(repo.work_tree().unwrap_or_else(|| repo.common_dir()));
         command.env_clear().envs(self.environment());
         command.stdin(stdin_from(format!("{message}\n").as_bytes())?).stdout(Stdio::null()).stderr(Stdio::null());
-        let limits = Limits { deadline: Some(PATIENCE), stall: None, grace: GRACE };
+        let limits = Limits { deadline: PATIENCE, stall: None, grace: GRACE };
         spawn(&mut command)?.wait_leaving_rest(&limits, &self.shared.cancel)
     }
 

@@ -40,7 +40,7 @@ impl Player {
 
     /// Waits for its end, or ends it once `cancel` is raised.
     pub(super) fn end(self, patience: Duration, cancel: &Cancel) -> Result<Spoken, Wrong> {
-        let limits = Limits { deadline: Some(patience), ..Limits::default() };
+        let limits = Limits::within(patience);
         let ended = self.child.wait(&limits, cancel)?;
         let text = rest(&self.lines);
         match ended {

@@ -169,7 +169,7 @@ impl<'a> Stage<'a> {
 
     /// Asks this program on a node for a JSON document, and shows nothing.
     pub(super) fn ask(&self, node: &str, args: &[&str]) -> std::result::Result<Value, Wrong> {
-        let limits = Limits { deadline: Some(PATIENCE), ..Limits::default() };
+        let limits = Limits::within(PATIENCE);
         let mut command = self.command(node, args);
         let (ended, stdout, stderr) = collect_output(&mut command, None, &limits, &self.cancel)?;
         if ended == Ended::Cancelled {

@@ -99,7 +99,7 @@ fn silence_is_a_stall_and_output_is_not() {
     let stalling = |script: &str, silence: Duration| {
         let (child, capture) = captured(dir.path(), 1_000, script);
         let stall = Some((silence, capture.progress()));
-        let ended = wait(child, &Limits { deadline: Some(LONG), stall, grace: LONG }, &Cancel::new());
+        let ended = wait(child, &Limits { deadline: LONG, stall, grace: LONG }, &Cancel::new());
         (ended, capture.finish(LONG).unwrap().total_bytes)
     };
     assert_eq!(stalling("echo hi; sleep 600", Duration::from_millis(300)), (Ended::Stalled, 3));

@@ -192,7 +192,7 @@ impl AtWork<'_> {
         if self.job.cancel.is_raised() {
             return Ok(Some(End::Ended(Ended::Cancelled)));
         }
-        if self.limits.deadline.is_some_and(|time| self.started.elapsed() >= time) {
+        if self.started.elapsed() >= self.limits.deadline {
             return Ok(Some(End::Ended(Ended::TimedOut)));
         }
         let last = |progress: &crate::exec::Progress| progress.last().max(self.started).elapsed();

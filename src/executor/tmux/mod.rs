@@ -108,7 +108,7 @@ impl Place {
         let _ = std::fs::remove_file(&self.pipe);
         let mut command = command::tool("mkfifo");
         command.args(["-m", "600"]).arg(&self.pipe);
-        let limits = Limits { deadline: Some(Duration::from_secs(20)), ..Limits::default() };
+        let limits = Limits::within(Duration::from_secs(20));
         let (ended, ..) = collect_output(&mut command, None, &limits, job.cancel)?;
         if !ended.success() {
             return Err(io::Error::other(format!("`mkfifo {}` failed", self.pipe.display())));

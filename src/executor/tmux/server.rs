@@ -92,7 +92,7 @@ impl Server {
 
     /// Runs tmux; `None` where it says no, such as of a session that is not there.
     pub(super) fn ask(&self, args: &[&str], stdin: Option<&[u8]>) -> io::Result<Option<String>> {
-        let limits = Limits { deadline: Some(DEADLINE), stall: None, grace: Duration::from_secs(1) };
+        let limits = Limits { deadline: DEADLINE, stall: None, grace: Duration::from_secs(1) };
         let mut command = self.command();
         command.args(args);
         let (ended, stdout, _) =

@@ -52,7 +52,7 @@ fn run(session: &Session, generation: u32, state: &Value, out: &Path, cancel: &C
     let how = Verify::Argv(session.config.factory.generate.clone());
     let mut command = as_given(&how, checkout, &variables, &session.ambient).ok_or(FactoryError::NoGenerator)?;
     command.current_dir(checkout);
-    let limits = Limits { deadline: Some(PATIENCE), ..Limits::default() };
+    let limits = Limits::within(PATIENCE);
     let input = format!("{state}\n").into_bytes();
     let failed = |how: String, said: &[u8]| Error::from(FactoryError::Failed { how, said: last(said) });
     match collect_output(&mut command, Some(input), &limits, cancel) {

@@ -167,7 +167,9 @@ impl Shared {
 fn refusal(status: u16) -> String {
     let more = match status {
         401 => "WWW-Authenticate: Basic realm=\"hub\"\r\n",
-        429 | 503 => "Retry-After: 2\r\n",
+        429 => "Retry-After: 2\r\n",
+        // By a clock that is years behind ours.
+        503 => "Retry-After: Wed, 21 Oct 2015 07:28:02 GMT\r\nDate: Wed, 21 Oct 2015 07:28:00 GMT\r\n",
         _ => "",
     };
     format!("Status: {status} No\r\nContent-Type: text/plain\r\n{more}")
