@@ -8,9 +8,16 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
-/// The program under measure.
-pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_git-dispatch");
+/// The program under measure: this build's, or another one that `BENCH_BINARY` names.
+pub(crate) fn program() -> &'static str {
+    static PROGRAM: OnceLock<String> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let other = std::env::var("BENCH_BINARY").ok();
+        other.unwrap_or_else(|| env!("CARGO_BIN_EXE_git-dispatch").to_owned())
+    })
+}
 
 /// A folder with a home of its own, gone when dropped; in memory where the system offers it, since disks differ more than
 /// programs do.
@@ -85,7 +92,7 @@ impl Scene {
 
     /// Runs the program, which must succeed.
     pub(crate) fn dispatch(&self, folder: &Path, args: &[&str]) -> String {
-        self.run(folder, PROGRAM, args)
+        self.run(folder, program(), args)
     }
 
     /// Copies a folder.
@@ -96,16 +103,23 @@ impl Scene {
 
     /// Makes the bare repository `hub.git` with a target branch of one file, the configuration.
     pub(crate) fn hub(&self) -> PathBuf {
+        self.hub_of([("git-dispatch.toml".to_owned(), "project = \"p\"\n".to_owned())])
+    }
+
+    /// Makes the bare repository `hub.git` with a target branch of these files.
+    pub(crate) fn hub_of(&self, files: impl IntoIterator<Item = (String, String)>) -> PathBuf {
         let hub = self.path("hub.git");
         self.git(self.folder.path(), &["init", "--quiet", "--bare", "hub.git"]);
-        let stream = format!(
-            "commit refs/heads/main\ncommitter Bench <bench@example.org> 1700000000 +0000\n{}M 100644 inline \
-             git-dispatch.toml\n{}\n",
-            data("First commit\n"),
-            data("project = \"p\"\n")
-        );
-        self.import(&hub, &stream, None);
+        self.import(&hub, &commit("refs/heads/main", "First commit", files), None);
         hub
+    }
+
+    /// Adds a commit of some changed files to the hub's target branch, and returns its id.
+    pub(crate) fn next(&self, hub: &Path, files: impl IntoIterator<Item = (String, String)>) -> String {
+        let stream = commit("refs/heads/main", "Next", files);
+        let onto = stream.replacen("\nM ", "\nfrom refs/heads/main^0\nM ", 1);
+        self.import(hub, &onto, None);
+        self.git(hub, &["rev-parse", "refs/heads/main"])
     }
 
     /// Clones the hub into `name`, with the default branch known.
@@ -165,7 +179,8 @@ impl Scene {
         self.import(hub, &stream, None);
     }
 
-    fn ids(&self, marks: &Path) -> Vec<String> {
+    /// The ids of what an import numbered from 1.
+    pub(crate) fn ids(&self, marks: &Path) -> Vec<String> {
         let text = fs::read_to_string(marks).expect("marks");
         let mut found: Vec<(usize, String)> = text
             .lines()
@@ -176,7 +191,8 @@ impl Scene {
         found.into_iter().map(|(_, id)| id).collect()
     }
 
-    fn import(&self, repo: &Path, stream: &str, marks: Option<&Path>) {
+    /// Writes commits by `git fast-import`; `marks` gets their ids.
+    pub(crate) fn import(&self, repo: &Path, stream: &str, marks: Option<&Path>) {
         let export = marks.map(|marks| format!("--export-marks={}", marks.display()));
         let mut args = vec!["fast-import", "--quiet", "--force"];
         args.extend(export.as_deref());
@@ -196,7 +212,16 @@ impl Drop for Running {
     }
 }
 
-fn data(text: &str) -> String {
+/// A commit of whole files.
+fn commit(name: &str, message: &str, files: impl IntoIterator<Item = (String, String)>) -> String {
+    let mut stream = format!("commit {name}\n{}{}", committed(0), data(message));
+    for (path, text) in files {
+        let _ = write!(stream, "M 100644 inline {path}\n{}", data(&text));
+    }
+    stream
+}
+
+pub(crate) fn data(text: &str) -> String {
     format!("data {}\n{text}\n", text.len())
 }
 
@@ -204,7 +229,7 @@ fn is_sealed(number: usize) -> bool {
     !number.is_multiple_of(10)
 }
 
-fn committed(number: usize) -> String {
+pub(crate) fn committed(number: usize) -> String {
     format!("committer Bench <bench@example.org> {} +0000\n", 1_700_000_000 + number)
 }
 
