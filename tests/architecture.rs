@@ -129,9 +129,10 @@ fn nothing_is_started_that_nobody_ends() {
     // Who becomes another program waits for nobody.
     only_in(".exec()", &["executor/tmux/server.rs", "executor/tmux/launch.rs"]);
     // Conversations with a remote begin where the deadline is an argument.
-    for verb in ["\"fetch\",", "\"ls-remote\"", "--force-with-lease="] {
-        only_in(verb, &["git/remote.rs", "git/partial.rs", "executor/slot/harvest.rs"]);
-    }
+    only_in("\"fetch\",", &["git/remote.rs", "git/partial.rs", "executor/slot/harvest.rs"]);
+    only_in("\"ls-remote\"", &["git/remote.rs"]);
+    // Beside it words for a person to type.
+    only_in("--force-with-lease=", &["git/remote.rs", "protocol/doctor/records.rs"]);
 }
 
 #[test]

@@ -34,6 +34,9 @@ pub struct Remembered {
 /// after another process, or what a killed one left, has got out of the way.
 const FETCHES: u32 = 3;
 
+/// How many of the refs that are gone are named.
+const FEW: usize = 5;
+
 /// What a sync found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Synced {
@@ -65,7 +68,7 @@ impl Hub {
             judged = Judgement::new(self, &mirror, &arrived, &judged.missing);
         }
         remembered.missing.clone_from(&judged.missing);
-        let memory_lost = (!judged.lost.is_empty()).then(|| judged.lost.join(", "));
+        let memory_lost = (!judged.lost.is_empty()).then(|| named(&judged.lost));
         if memory_lost.is_none() {
             self.move_whole_mirror(&mirror, &arrived, &judged, &fetched);
         }
@@ -243,5 +246,14 @@ impl Judgement {
             }
         }
         judged
+    }
+}
+
+/// Names a few of the refs, and says how many more there are: of a hub that was emptied it is all of them.
+fn named(lost: &[String]) -> String {
+    let few = lost[..lost.len().min(FEW)].join(", ");
+    match lost.len().saturating_sub(FEW) {
+        0 => few,
+        more => format!("{few} and {more} more"),
     }
 }

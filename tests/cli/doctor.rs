@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::rig::{Fleet, PATIENT, gated, quick};
 use crate::sandbox::{PATIENCE, Repo, Sandbox, eventually};
-use crate::steps::{each_hub, plant_node, refs_below, text};
+use crate::steps::{each_hub, enqueue_lines, plant_node, refs_below, text};
 
 /// Puts a hook on a hub.
 fn hook(hub: &Repo, name: &str, script: &str) {
@@ -96,8 +96,8 @@ fn a_probe_that_was_killed_is_cleaned_up_by_the_next_look() {
     let fleet = Fleet::new(&["boss"], PATIENT);
     let (boss, hub) = (fleet.clone("boss"), fleet.sandbox.hub());
     let before = refs_below(&hub, "refs/");
-    // Dies when it has made many.
-    let script = "#!/bin/sh\ncase \"$*\" in *push*probe/*/200*) \"$CUT_GIT\" \"$@\"; kill -9 $PPID; exit 1 ;; esac\nexec \"$CUT_GIT\" \"$@\"\n";
+    // Dies when it has made many, which go by one pattern.
+    let script = "#!/bin/sh\ncase \"$*\" in *push*'new/*:refs/*'*) \"$CUT_GIT\" \"$@\"; kill -9 $PPID; exit 1 ;; esac\nexec \"$CUT_GIT\" \"$@\"\n";
     let (path, git) = fleet.wrap_git(script);
     boss.dispatch_env(&[("PATH", &path), ("CUT_GIT", &git)], &["doctor", "--probe"]).code(137);
     assert!(refs_below(&hub, "refs/dispatch/probe").len() > 100);
@@ -201,4 +201,18 @@ fn a_hub_that_is_away_and_a_name_that_is_taken_are_broken() {
     fs::rename(hub.path(), hub.path().with_extension("away")).unwrap();
     let broken = found(&doctor(&a, &[], 1), "broken");
     assert!(broken[0].starts_with("remote: "), "{broken:?}");
+}
+
+#[test]
+fn of_an_emptied_hub_a_few_refs_are_named() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let (a, hub) = (sandbox.repo("a"), sandbox.hub());
+    let ids: Vec<String> = (1..=8).map(|number| format!("t{number}")).collect();
+    let lines: Vec<(&str, &str)> = ids.iter().map(|id| (id.as_str(), "true")).collect();
+    enqueue_lines(&a, &lines);
+    a.dispatch(&["claim", "--count", "8"]).success();
+    refs_below(&hub, "refs/dispatch/").iter().for_each(|name| drop(hub.git(&["update-ref", "-d", name])));
+    let broken = found(&doctor(&a, &[], 1), "broken");
+    // Eight claims and the queue.
+    assert!(broken[0].contains("refs/dispatch/claims/p/t1") && broken[0].ends_with(" and 4 more"), "{broken:?}");
 }
