@@ -53,7 +53,8 @@
 //!
 //! **Pushes.** `n` nodes that claim `k` tasks at once and end `t` tasks an hour each push `n × t × (1 + 1/k)` times an hour. Slots
 //! come free one after the other, so `k` is 1 on a fleet at work, and a node's slots where a batch meets idle nodes. Beats come
-//! on top, `min(60 × n, 60 × max_beats_per_minute)`: a claim carries one as well, but none is left out for it.
+//! on top, `min(60 × n, 60 × max_beats_per_minute)`: the pushes of claims and ends carry one as well, but none is left out
+//! for it.
 //!
 //! **Fetches.** `n × (3,600 / poll + t / k)`, with `node.poll` in seconds for a node at work, which must hear that a task was
 //! cancelled, and `node.poll_max` for one at rest.
