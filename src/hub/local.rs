@@ -34,7 +34,31 @@ pub struct LocalState {
 
 /// A lock of this clone, given up when dropped or when the process ends.
 #[derive(Debug)]
-pub struct CloneLock(#[expect(dead_code, reason = "held for its lock")] File);
+pub struct CloneLock(File);
+
+/// The lock on claiming by hand. Its file is not empty while a command is under way: the next one sees by it that the last
+/// did not come to its end, and may have won what it never followed up.
+#[derive(Debug)]
+pub struct ClaimsLock {
+    lock: CloneLock,
+    /// Whether the command before came to its end.
+    pub is_clean: bool,
+}
+
+impl ClaimsLock {
+    /// Marks that a command is under way.
+    fn begin(mut lock: CloneLock) -> std::io::Result<Self> {
+        let is_clean = lock.0.metadata()?.len() == 0;
+        lock.0.write_all(b"under way\n")?;
+        Ok(Self { lock, is_clean })
+    }
+
+    /// Gives the lock up at the end of a command that followed up what it won.
+    pub fn end(self) {
+        // Where that fails the next command looks at the hub before it claims: no more than that.
+        let _ = self.lock.0.set_len(0);
+    }
+}
 
 impl LocalState {
     /// Opens the folder, and draws the clone's id where it has none.
@@ -135,8 +159,10 @@ impl LocalState {
     }
 
     /// Waits for the lock on claiming by hand in this clone, in the same way.
-    pub fn lock_claims(&self, patience: Duration) -> Result<Option<CloneLock>> {
-        self.wait_for_lock_file("claim.lock", patience)
+    pub fn lock_claims(&self, patience: Duration) -> Result<Option<ClaimsLock>> {
+        let lock = self.wait_for_lock_file("claim.lock", patience)?;
+        let failed = |error| Error::from(GitError::file(self.path("claim.lock"), error));
+        lock.map(|lock| ClaimsLock::begin(lock).map_err(failed)).transpose()
     }
 
     fn wait_for_lock_file(&self, name: &str, patience: Duration) -> Result<Option<CloneLock>> {

@@ -16,8 +16,8 @@ use crate::git::ObjectId;
 use crate::git::objects::NewCommit;
 use crate::hub::format::ClaimRecord;
 use crate::hub::nodes::NodeRecord;
-use crate::hub::snapshot::{Claim, Queued, Snapshot, Standing, Task, chain_of};
-use crate::hub::{Answer, Edit, Layout};
+use crate::hub::snapshot::{Claim, Queued, Snapshot, Standing, Task, chain_of, target_of};
+use crate::hub::{Answer, AtOnce, Edit, Layout};
 use crate::task::order::{self, Candidate, Offer};
 use crate::task::scope::may_overlap;
 use crate::task::spec::Mode;
@@ -81,10 +81,49 @@ pub fn claim(
     options: &Options,
     beat: Option<NodeRecord>,
 ) -> Result<Claimed> {
-    let mut claimed = Claimed::default();
+    let (bids, no_base) = bids(session, snapshot, options)?;
+    if bids.is_empty() {
+        return match no_base.iter().any(|(_, why)| *why == NoBase::Shallow) {
+            true => Err(Error::Shallow),
+            false => Ok(Claimed { no_base, ..Claimed::default() }),
+        };
+    }
+    session.publish_and_sync(&edits(session, options, &bids, beat)?)?;
+    settle_all(session, bids, no_base)
+}
+
+/// Does the same without a look at the hub before, where it is still as it is known here: its queue, its seals, who is
+/// paused, and the branches that the work starts from. `None`: it is not, or does not say so, or too little is known to claim
+/// as much as is wanted. Then nothing has been won that a sync does not show.
+pub fn claim_at_once(
+    session: &Session,
+    snapshot: &Snapshot,
+    options: &Options,
+    beat: Option<NodeRecord>,
+) -> Result<Option<Claimed>> {
+    let (bids, no_base) = bids(session, snapshot, options)?;
+    if bids.len() < options.count || snapshot.queue_tip.is_none() {
+        return Ok(None);
+    }
+    let layout = &session.hub.layout;
+    let mut still = vec![layout.queue(), layout.sealed(), layout.control()];
+    still.extend(bids.iter().map(|bid| Layout::branch_ref(&target_of(&session.hub, &bid.spec.record))));
+    still.sort();
+    still.dedup();
+    match session.hub.publish_at_once(&edits(session, options, &bids, beat)?, &still)? {
+        AtOnce::Made => {
+            session.sync()?;
+            settle_all(session, bids, no_base).map(Some)
+        }
+        AtOnce::NotMade | AtOnce::Unheard => Ok(None),
+    }
+}
+
+/// Prepares claims of what comes first, as many as are wanted, and says what has nothing to start from.
+fn bids(session: &Session, snapshot: &Snapshot, options: &Options) -> Result<(Vec<Bid>, Vec<(TaskName, NoBase)>)> {
     let picked = pick_tasks(session, snapshot, options);
     base::complete(session, snapshot, picked.iter().copied().take(options.count))?;
-    let mut bids: Vec<Bid> = Vec::new();
+    let (mut bids, mut without): (Vec<Bid>, Vec<_>) = (Vec::new(), Vec::new());
     for task in picked {
         if bids.len() == options.count {
             break;
@@ -103,15 +142,13 @@ pub fn claim(
                 }
                 bids.push(bid);
             }
-            Err(no_base) => claimed.no_base.push((task.name().clone(), no_base)),
+            Err(no_base) => without.push((task.name().clone(), no_base)),
         }
     }
-    if bids.is_empty() {
-        return match claimed.no_base.iter().any(|(_, why)| *why == NoBase::Shallow) {
-            true => Err(Error::Shallow),
-            false => Ok(claimed),
-        };
-    }
+    Ok((bids, without))
+}
+
+fn edits(session: &Session, options: &Options, bids: &[Bid], beat: Option<NodeRecord>) -> Result<Vec<Edit>> {
     let mut edits: Vec<Edit> = bids
         .iter()
         .map(|bid| Edit::new(session.hub.layout.claim(&bid.record.task), bid.previous, Some(bid.id)))
@@ -121,7 +158,11 @@ pub fn claim(
         beat.claims.extend(bids.iter().map(|bid| bid.id.to_string()));
         edits.push(session.hub.beat(&options.node, &beat, &session.by, &session.ambient)?);
     }
-    session.publish_and_sync(&edits)?;
+    Ok(edits)
+}
+
+fn settle_all(session: &Session, bids: Vec<Bid>, no_base: Vec<(TaskName, NoBase)>) -> Result<Claimed> {
+    let mut claimed = Claimed { no_base, ..Claimed::default() };
     let after = session.snapshot()?;
     for bid in bids {
         settle(session, &after, bid, &mut claimed)?;

@@ -161,6 +161,17 @@ impl Session {
         Ok(())
     }
 
+    /// Says whether what this clone knows was read from this very hub, with nothing missing: then a change may be tried on it,
+    /// under leases that tell whether it still holds, before the hub is read. A hub that is this repository itself is always
+    /// known, and reading it costs nothing.
+    pub fn knows_the_hub(&self) -> Result<bool> {
+        let Place::Remote(remote) = &self.hub.place else { return Ok(false) };
+        let remembered: Option<Remembered> = self.state.read("hub.json")?;
+        let is_read =
+            |known: Remembered| known.url == remote.url && known.synced_at.is_some() && known.missing.is_empty();
+        Ok(remembered.is_some_and(is_read))
+    }
+
     /// Reads what this clone knows.
     pub fn snapshot(&self) -> Result<Snapshot> {
         Ok(Snapshot::load(&self.hub)?)

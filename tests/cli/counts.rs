@@ -95,11 +95,12 @@ fn what_each_command_asks_of_the_hub() {
         (&["nodes"], [1, 0, 1]),
         (&["conflicts"], [1, 0, 1]),
         (&["schedule"], [1, 0, 1]),
-        (&["enqueue", "more/t7.md"], [1, 1, 2]),
+        (&["enqueue", "more/t7.md"], [0, 1, 1]),
         (&["pause"], [1, 1, 2]),
         (&["resume"], [1, 1, 2]),
-        (&["claim", "t1"], [2, 1, 3]),
-        (&["claim", "--count", "3"], [2, 1, 3]),
+        (&["claim", "t1"], [1, 1, 2]),
+        (&["claim", "--count", "3"], [1, 1, 2]),
+        (&["finish", "t2"], [0, 1, 1]),
         (&["release", "t1"], [2, 1, 3]),
     ];
     for (args, expected) in costs {
