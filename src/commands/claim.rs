@@ -57,8 +57,11 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     // Two that claim in one clone, in its worktrees perhaps: what one is about to follow up is no leftover of a crash.
     let lock = session.state.lock_claims(session.hub.deadline).map_err(Error::from)?;
     // What is known may do: whether it still holds is told by the push itself.
-    let may_be_known = lock.as_ref().is_some_and(|lock| lock.is_clean) && session.knows_the_hub()?;
-    let round = if may_be_known { at_once(&session, args)? } else { None };
+    let is_clean = lock.as_ref().is_some_and(|lock| lock.is_clean);
+    let round = match session.ground()?.filter(|_| is_clean) {
+        Some(ground) => at_once(&session, args, ground)?,
+        None => None,
+    };
     let Round { snapshot, claimed, lost } = match round {
         Some(round) => round,
         None => after_a_look(&session, args, lock.is_some())?,
@@ -101,7 +104,7 @@ fn options(session: &Session, args: &Args, tasks: &[TaskName]) -> Result<Options
 }
 
 /// Claims on what this clone knows. `None` where that is not enough, or no longer so: then the hub has to be looked at.
-fn at_once(session: &Session, args: &Args) -> Result<Option<Round>, Error> {
+fn at_once(session: &Session, args: &Args, ground: Vec<String>) -> Result<Option<Round>, Error> {
     let snapshot = session.snapshot()?;
     let Ok(tasks) = resolve(session, &snapshot, &args.tasks) else { return Ok(None) };
     let options = options(session, args, &tasks)?;
@@ -113,7 +116,8 @@ fn at_once(session: &Session, args: &Args) -> Result<Option<Round>, Error> {
     if !is_plain {
         return Ok(None);
     }
-    let claimed = claim::claim_at_once(session, &snapshot, &options, Some(pick::own_record(session)))?;
+    let record = pick::own_record(session);
+    let claimed = claim::claim_at_once(session, &snapshot, &options, Some(record), ground)?;
     Ok(claimed.filter(|claimed| !claimed.won.is_empty()).map(|mut claimed| {
         let lost = std::mem::take(&mut claimed.lost);
         Round { snapshot, claimed, lost }

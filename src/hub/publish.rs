@@ -127,7 +127,8 @@ impl Hub {
             return Ok(AtOnce::NotMade);
         }
         // What is pushed onto itself moves nothing, and is refused where something else is there.
-        let known = still.iter().filter_map(|name| Some((name, self.known(name)?)));
+        let is_moved = |name: &String| edits.iter().any(|edit| edit.name == *name);
+        let known = still.iter().filter(|name| !is_moved(name)).filter_map(|name| Some((name, self.known(name)?)));
         let unmoved: Vec<Edit> = known.map(|(name, id)| Edit::new(name, Some(id), Some(id))).collect();
         let Some(answers) = self.push_beside(remote, edits, &unmoved, true)? else {
             if self.repo.is_without_atomic(remote, &edits[0], self.deadline)? {

@@ -139,7 +139,7 @@ pub fn take_back(session: &Session, snapshot: &Snapshot) -> Result<bool> {
 
 /// Lists the assignments that were not begun in time.
 pub fn overdue<'a>(session: &Session, snapshot: &'a Snapshot) -> Vec<&'a Claim> {
-    let assigned = snapshot.tasks.iter().filter_map(|task| task.claim_in(Phase::Assigned));
+    let assigned = snapshot.claimed().filter_map(|task| task.claim_in(Phase::Assigned));
     assigned.filter(|claim| is_over(session, claim)).collect()
 }
 

@@ -92,25 +92,25 @@ pub fn claim(
     settle_all(session, bids, no_base)
 }
 
-/// Does the same without a look at the hub before, where it is still as it is known here: its queue, its seals, who is
-/// paused, and the branches that the work starts from. `None`: it is not, or does not say so, or too little is known to claim
-/// as much as is wanted. Then nothing has been won that a sync does not show.
+/// Does the same without a look at the hub before, where `ground` and the branches that the work starts from still stand there
+/// as they are known here. `None`: they do not, or it does not say so, or too little is known to claim as much as is wanted.
+/// Then nothing has been won that a sync does not show.
 pub fn claim_at_once(
     session: &Session,
     snapshot: &Snapshot,
     options: &Options,
     beat: Option<NodeRecord>,
+    mut ground: Vec<String>,
 ) -> Result<Option<Claimed>> {
-    let (bids, no_base) = bids(session, snapshot, options)?;
-    if bids.len() < options.count || snapshot.queue_tip.is_none() {
+    // Whatever is in the way may be gone by now: that is told of after a look.
+    let Ok((bids, no_base)) = bids(session, snapshot, options) else { return Ok(None) };
+    if bids.len() < options.count {
         return Ok(None);
     }
-    let layout = &session.hub.layout;
-    let mut still = vec![layout.queue(), layout.sealed(), layout.control()];
-    still.extend(bids.iter().map(|bid| Layout::branch_ref(&target_of(&session.hub, &bid.spec.record))));
-    still.sort();
-    still.dedup();
-    match session.hub.publish_at_once(&edits(session, options, &bids, beat)?, &still)? {
+    ground.extend(bids.iter().map(|bid| Layout::branch_ref(&target_of(&session.hub, &bid.spec.record))));
+    ground.sort();
+    ground.dedup();
+    match session.hub.publish_at_once(&edits(session, options, &bids, beat)?, &ground)? {
         AtOnce::Made => {
             session.sync()?;
             settle_all(session, bids, no_base).map(Some)
@@ -237,13 +237,13 @@ pub fn unfinished(session: &Session, snapshot: &Snapshot, options: &Options) -> 
         let is_left = is_ours && is_wanted && !is_followed_up;
         is_left.then(|| Won { spec: task.spec.clone(), claim: claim.clone(), base })
     };
-    snapshot.tasks.iter().filter_map(held).take(options.count).collect()
+    snapshot.claimed().filter_map(held).take(options.count).collect()
 }
 
 fn pick_tasks<'a>(session: &Session, snapshot: &'a Snapshot, options: &Options) -> Vec<&'a Task> {
     let offer: Offer = pick::offer(session, snapshot, &options.node, options.hold == Hold::Hand);
-    let mut candidates: Vec<Candidate> = pick::candidates(session, snapshot);
-    let over = pick::takeovers(session, snapshot).filter(|(claim, _)| options.over.contains(claim));
+    let mut candidates: Vec<Candidate> = pick::suitable(session, snapshot, &offer);
+    let over = pick::takeovers(session, snapshot, &offer).filter(|(claim, _)| options.over.contains(claim));
     candidates.extend(over.map(|(_, candidate)| candidate));
     candidates.retain(|candidate| options.tasks.is_empty() || options.tasks.contains(&candidate.name));
     order::choose(&candidates, &offer).iter().filter_map(|candidate| snapshot.get(&candidate.name)).collect()
@@ -314,7 +314,7 @@ fn branch(session: &Session, snapshot: &Snapshot, batch: &[Bid], task: &Task, no
     let plain = session.hub.layout.task_branch(task.name(), node);
     let held = |other: &Task| other.claim().is_some_and(|claim| claim.record.branch.as_ref() == Some(&plain));
     let is_taken = batch.iter().any(|bid| bid.record.branch.as_ref() == Some(&plain))
-        || snapshot.tasks.iter().any(|other| other.name() != task.name() && held(other))
+        || snapshot.claimed().any(|other| other.name() != task.name() && held(other))
         // The work of an earlier attempt may stand there, and could not be replaced.
         || (task.attempts().begun > 0 && session.hub.abilities().rewinds == Some(false));
     if is_taken { Ok(format!("{plain}-{}", &session.nonce()?[..4])) } else { Ok(plain) }
@@ -357,7 +357,7 @@ fn check(session: &Session, after: &Snapshot, bid: &Bid) -> Check {
 /// queue yields, on every node alike.
 fn yields(after: &Snapshot, task: &Task) -> bool {
     let own = (&task.spec.record.modifies, after.position(task.name()));
-    after.tasks.iter().any(|other| {
+    after.claimed().any(|other| {
         other.name() != task.name()
             && matches!(other.state(), State::Running | State::Assigned)
             && after.position(other.name()) < own.1

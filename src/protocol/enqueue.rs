@@ -83,13 +83,12 @@ pub struct Options {
 /// Says whether a batch may go on the queue as it is known here: none of its tasks is known yet, and nothing is wrong with it.
 /// Whether that still holds, the lease on the queue tells.
 pub fn may_go_at_once(session: &Session, entries: &[Entry], options: Options) -> Result<bool> {
-    if options.dry_run || entries.is_empty() || !session.knows_the_hub()? {
+    if options.dry_run || entries.is_empty() || session.ground()?.is_none() {
         return Ok(false);
     }
     let snapshot = session.snapshot()?;
     let is_new = |entry: &Entry| snapshot.get(&entry.parsed.spec.task).is_none();
-    Ok(snapshot.queue_tip.is_some()
-        && entries.iter().all(is_new)
+    Ok(entries.iter().all(is_new)
         && check_twice(entries).is_ok()
         && check(session, &snapshot, entries, options).is_ok())
 }
@@ -127,8 +126,9 @@ pub fn enqueue(session: &Session, entries: &[Entry], options: Options) -> Result
         edits.extend(generation::note(&quick, options.generation, &chained)?);
         quick.hub.repo.keep()?;
         if options.at_once && attempt == 0 {
-            let target = Layout::branch_ref(&session.hub.target);
-            if session.hub.publish_at_once(&edits, &[target])? == AtOnce::Made {
+            let mut ground = session.ground()?.unwrap_or_default();
+            ground.push(Layout::branch_ref(&session.hub.target));
+            if session.hub.publish_at_once(&edits, &ground)? == AtOnce::Made {
                 done.enqueued.extend(chained);
                 return Ok(done);
             }

@@ -156,13 +156,12 @@ fn status(session: &Session, won: &Won, ending: &Ending, result: ObjectId) -> Re
     Ok(event)
 }
 
-/// Publishes a finished attempt in one push, all of it or nothing, before the hub is read. What is not made so is left to
-/// [`publish`], after a look.
-pub fn publish_at_once(session: &Session, waiting: &Waiting) -> Result<AtOnce> {
+/// Publishes a finished attempt in one push, all of it or nothing, before the hub is read, where `ground` stands there as it is
+/// known here. What is not made so is left to [`publish`], after a look.
+pub fn publish_at_once(session: &Session, waiting: &Waiting, ground: &[String]) -> Result<AtOnce> {
     let entry = Entry::read(session, waiting)?;
     let edits = entry.edits(session, entry.claim, entry.finish, None)?;
-    // The lease on our own claim says that the hub knows of it.
-    let made = session.hub.publish_at_once(&edits, &[])?;
+    let made = session.hub.publish_at_once(&edits, ground)?;
     if made == AtOnce::Made {
         session.hub.take_from_outbox(&session.state, &waiting.claim)?;
     }

@@ -48,13 +48,12 @@ pub fn claim_by_hand(session: &Session, snapshot: &Snapshot, options: &Options) 
 }
 
 /// Publishes what a person made on the branch of the task `given`, and says which task that is. `failure`: it did not work
-/// out, and why. Where the claim is known to be ours, its lease is all that has to be asked of the hub, and no look comes
-/// before it.
+/// out, and why. Where the claim is known to be ours, the hub is not read before: leases tell whether it still is.
 pub fn finish_by_hand(session: &Session, given: &str, failure: Option<&str>) -> Result<(TaskName, Finished)> {
-    if session.knows_the_hub()?
+    if let Some(ground) = session.ground()?
         && let Some((name, waiting)) = prepare_at_once(session, given, failure)
     {
-        let finished = finish_at_once(session, &waiting)?;
+        let finished = finish_at_once(session, &waiting, &ground)?;
         return followed_up(session, name, finished);
     }
     // Finishing goes on without the hub: the result waits in the outbox then.
@@ -92,8 +91,8 @@ fn prepare_at_once(session: &Session, given: &str, failure: Option<&str>) -> Opt
 }
 
 /// Publishes a result before the hub is read; what that leaves open is settled as ever.
-fn finish_at_once(session: &Session, waiting: &Waiting) -> Result<Finished> {
-    let made = match finish::publish_at_once(session, waiting) {
+fn finish_at_once(session: &Session, waiting: &Waiting, ground: &[String]) -> Result<Finished> {
+    let made = match finish::publish_at_once(session, waiting, ground) {
         Ok(AtOnce::Made) => return Ok(Finished::Published),
         Ok(made) => made,
         Err(error) if error.is_unreachable() => return Ok(Finished::Waiting),

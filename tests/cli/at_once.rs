@@ -45,7 +45,8 @@ fn what_somebody_else_did_meanwhile_is_seen_by_every_command() {
     a.commit("New");
     a.git(&["push", "--quiet", "origin", "HEAD:main"]);
     let claimed = b.dispatch(&["claim", "five", "--json"]).success().json();
-    assert_eq!(claimed["claimed"][0]["base"], a.git(&["rev-parse", "HEAD"]));
+    let branch = claimed["claimed"][0]["branch"].as_str().unwrap();
+    assert_eq!(b.git(&["rev-parse", branch]), a.git(&["rev-parse", "HEAD"]));
     assert_eq!(states(&a), states(&b));
 }
 

@@ -110,3 +110,27 @@ fn what_each_command_asks_of_the_hub() {
         assert_eq!(found, *expected, "{args:?}: {:?}", trace.command_lines());
     }
 }
+
+/// Reading a file for each ref costs more than all else at every look: once many have come they are packed.
+#[test]
+fn many_refs_are_read_from_one_file() {
+    let sandbox = Sandbox::with_clones(&["a", "b"]);
+    let (a, b) = (sandbox.repo("a"), sandbox.repo("b"));
+    let ids: Vec<String> = (0..310).map(|number| format!("t{number:03}")).collect();
+    enqueue(&a, &ids.iter().map(|id| (id.as_str(), "")).collect::<Vec<_>>());
+    a.dispatch(&["claim", "--count", "310"]).success();
+    let loose = || {
+        let folders = ["refs/dispatch/claims/p", "refs/dispatch-local/hub/dispatch/claims/p"];
+        let files =
+            |folder: &&str| std::fs::read_dir(b.path().join(".git").join(folder)).map_or(0, Iterator::count);
+        folders.iter().map(files).sum::<usize>()
+    };
+    let (out, trace) = b.traced(&["list"]);
+    assert_eq!(out.success().stdout.matches("running").count(), 310);
+    assert_eq!((trace.count("pack-refs"), loose()), (1, 0), "{:?}", trace.command_lines());
+    // What moves after that is read as well, and nothing is packed for a few.
+    a.dispatch(&["release", "t000", "t001"]).success();
+    let (out, trace) = b.traced(&["list"]);
+    assert_eq!(out.success().stdout.matches("running").count(), 308);
+    assert_eq!(trace.processes(), 1, "{:?}", trace.command_lines());
+}
