@@ -65,6 +65,9 @@ pub struct Claimed {
     pub no_base: Vec<(TaskName, NoBase)>,
 }
 
+/// The tasks that have nothing to start from, and why.
+type Waiting = Vec<(TaskName, NoBase)>;
+
 /// A claim about to be pushed.
 struct Bid {
     spec: Arc<Queued>,
@@ -120,7 +123,7 @@ pub fn claim_at_once(
 }
 
 /// Prepares claims of what comes first, as many as are wanted, and says what has nothing to start from.
-fn bids(session: &Session, snapshot: &Snapshot, options: &Options) -> Result<(Vec<Bid>, Vec<(TaskName, NoBase)>)> {
+fn bids(session: &Session, snapshot: &Snapshot, options: &Options) -> Result<(Vec<Bid>, Waiting)> {
     let picked = pick_tasks(session, snapshot, options);
     base::complete(session, snapshot, picked.iter().copied().take(options.count))?;
     let (mut bids, mut without): (Vec<Bid>, Vec<_>) = (Vec::new(), Vec::new());
@@ -161,7 +164,7 @@ fn edits(session: &Session, options: &Options, bids: &[Bid], beat: Option<NodeRe
     Ok(edits)
 }
 
-fn settle_all(session: &Session, bids: Vec<Bid>, no_base: Vec<(TaskName, NoBase)>) -> Result<Claimed> {
+fn settle_all(session: &Session, bids: Vec<Bid>, no_base: Waiting) -> Result<Claimed> {
     let mut claimed = Claimed { no_base, ..Claimed::default() };
     let after = session.snapshot()?;
     for bid in bids {
