@@ -75,8 +75,7 @@ fn by_ssh(hub: &Path) -> String {
     format!("ssh://hub{}", hub.display())
 }
 
-pub(crate) fn claims(options: &Options) -> Vec<Row> {
-    let mut rows = Vec::new();
+pub(crate) fn claims(options: &Options) {
     for (transport, url) in [("path", by_path as fn(&Path) -> String), ("ssh", by_ssh)] {
         for count in [1, 50] {
             let scene = Scene::new();
@@ -98,13 +97,12 @@ pub(crate) fn claims(options: &Options) -> Vec<Row> {
                 })
             };
             let what = format!("claim --count {count} over {transport}, by a push of as many refs and a fetch");
-            rows.push(Row::ratio(what, 1.15, pairs(options.rounds, claim, push)));
+            Row::ratio(what, 1.15, pairs(options.rounds, claim, push)).print();
         }
     }
-    rows
 }
 
-pub(crate) fn finish(options: &Options) -> Vec<Row> {
+pub(crate) fn finish(options: &Options) {
     let scene = Scene::new();
     let hub = scene.hub();
     scene.open_queue(&hub, options.rounds + 1);
@@ -140,10 +138,11 @@ pub(crate) fn finish(options: &Options) -> Vec<Row> {
         ];
         cost(|| both.push(&moves))
     };
-    vec![Row::ratio("finish of a small result, by one push of the same", 1.2, pairs(options.rounds, ours, theirs))]
+    Row::ratio("finish of a small result, by one push of the same", 1.2, pairs(options.rounds, ours, theirs))
+        .print();
 }
 
-pub(crate) fn enqueue(options: &Options) -> Vec<Row> {
+pub(crate) fn enqueue(options: &Options) {
     let count = options.scaled(1_000, 10);
     let scene = Scene::new();
     scene.hub();
@@ -164,10 +163,10 @@ pub(crate) fn enqueue(options: &Options) -> Vec<Row> {
         cost(|| both.push(&[("refs/dispatch/queue".to_owned(), old, new)]))
     };
     let what = format!("enqueue of {count} specs, by a push of as many commits");
-    vec![Row::ratio(what, 1.5, pairs(options.rounds.min(5), ours, theirs))]
+    Row::ratio(what, 1.5, pairs(options.rounds.min(5), ours, theirs)).print();
 }
 
-pub(crate) fn poll(options: &Options) -> Vec<Row> {
+pub(crate) fn poll(options: &Options) {
     const POLLS: usize = 10;
     let size = Size { tasks: options.scaled(100_000, 100), live: options.scaled(1_000, 10), writers: 20 };
     let scene = Scene::new();
@@ -203,11 +202,11 @@ pub(crate) fn poll(options: &Options) -> Vec<Row> {
     };
     let theirs = |_| cost(|| (0..POLLS).for_each(|_| both.fetch()));
     let what = format!("no-change poll, {} live claims, {} tasks, by a fetch", size.live, size.tasks);
-    vec![Row::ratio(what, 1.1, pairs(options.rounds.min(3), ours, theirs))]
+    Row::ratio(what, 1.1, pairs(options.rounds.min(3), ours, theirs)).print();
 }
 
 /// From the end of `enqueue` to the first line of the task's own, on a node that was idle, as a part of the poll interval.
-pub(crate) fn started(options: &Options) -> Vec<Row> {
+pub(crate) fn started(options: &Options) {
     const POLL: Duration = Duration::from_secs(20);
     let scene = Scene::new();
     scene.hub();
@@ -235,10 +234,6 @@ pub(crate) fn started(options: &Options) -> Vec<Row> {
     }
     drop(running);
     parts.sort_by(f64::total_cmp);
-    vec![Row::number(
-        "enqueue to started, an idle node on this machine",
-        0.1,
-        parts[parts.len() / 2],
-        "of a poll of 20 s",
-    )]
+    let what = "enqueue to started, an idle node on this machine";
+    Row::number(what, 0.1, parts[parts.len() / 2], "of a poll of 20 s").print();
 }

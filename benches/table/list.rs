@@ -16,7 +16,7 @@ const CACHE: &str = ".git/dispatch/queue.cache";
 
 const LIST: [&str; 3] = ["list", "--json", "--offline"];
 
-pub(crate) fn rows(options: &Options) -> Vec<Row> {
+pub(crate) fn rows(options: &Options) {
     let size = Size { tasks: options.scaled(100_000, 100), live: options.scaled(1_000, 10), writers: 20 };
     let scene = Scene::new();
     let hub = scene.hub();
@@ -39,11 +39,12 @@ pub(crate) fn rows(options: &Options) -> Vec<Row> {
             assert!(command.status().expect("git").success());
         })
     };
-    let mut rows = vec![Row::ratio(
+    Row::ratio(
         format!("{what}, no cache, by git log and cat-file"),
         1.0,
         pairs(options.rounds, |_| anew(), reference),
-    )];
+    )
+    .print();
     let mut plain = scene.command(&clone, PROGRAM, &LIST);
     let most = peak(plain.stdout(Stdio::null()));
     let _ = fs::remove_file(clone.join(CACHE));
@@ -59,21 +60,22 @@ pub(crate) fn rows(options: &Options) -> Vec<Row> {
     let keep = || drop(fs::copy(clone.join(CACHE), &kept));
     list();
     keep();
-    rows.push(Row::ratio(
+    Row::ratio(
         format!("{what}, nothing changed, by the same without cache"),
         0.1,
         pairs(options.rounds, with_cache, |_| anew()),
-    ));
+    )
+    .print();
     scene.change(&hub, size, options.scaled(100, 10) / 2);
     fetch(&scene, &clone);
-    rows.push(Row::ratio(
+    Row::ratio(
         format!("{what}, {} changed, by the same without cache", options.scaled(100, 10)),
         0.1,
         pairs(options.rounds, with_cache, |_| anew()),
-    ));
-    rows.push(Row::number(format!("{what}, most memory, no cache"), 200.0, most_anew, "MiB"));
-    rows.push(Row::number(format!("{what}, most memory, with cache"), 200.0, most, "MiB"));
-    rows
+    )
+    .print();
+    Row::number(format!("{what}, most memory, no cache"), 200.0, most_anew, "MiB").print();
+    Row::number(format!("{what}, most memory, with cache"), 200.0, most, "MiB").print();
 }
 
 /// Moves the mirror without the program, which would write its cache anew.

@@ -96,16 +96,24 @@ impl Scene {
 
     /// Makes the bare repository `hub.git` with a target branch of one file, the configuration.
     pub(crate) fn hub(&self) -> PathBuf {
+        let files = [("git-dispatch.toml".to_owned(), "project = \"p\"\n".to_owned())];
+        self.hub_of(files)
+    }
+
+    /// Makes the bare repository `hub.git` with a target branch of these files.
+    pub(crate) fn hub_of(&self, files: impl IntoIterator<Item = (String, String)>) -> PathBuf {
         let hub = self.path("hub.git");
         self.git(self.folder.path(), &["init", "--quiet", "--bare", "hub.git"]);
-        let stream = format!(
-            "commit refs/heads/main\ncommitter Bench <bench@example.org> 1700000000 +0000\n{}M 100644 inline \
-             git-dispatch.toml\n{}\n",
-            data("First commit\n"),
-            data("project = \"p\"\n")
-        );
-        self.import(&hub, &stream, None);
+        self.import(&hub, &commit("refs/heads/main", "First commit", files), None);
         hub
+    }
+
+    /// Adds a commit of some changed files to the hub's target branch, and returns its id.
+    pub(crate) fn next(&self, hub: &Path, files: impl IntoIterator<Item = (String, String)>) -> String {
+        let stream = commit("refs/heads/main", "Next", files);
+        let onto = stream.replacen("\nM ", "\nfrom refs/heads/main^0\nM ", 1);
+        self.import(hub, &onto, None);
+        self.git(hub, &["rev-parse", "refs/heads/main"])
     }
 
     /// Clones the hub into `name`, with the default branch known.
@@ -165,7 +173,8 @@ impl Scene {
         self.import(hub, &stream, None);
     }
 
-    fn ids(&self, marks: &Path) -> Vec<String> {
+    /// The ids of what an import numbered from 1.
+    pub(crate) fn ids(&self, marks: &Path) -> Vec<String> {
         let text = fs::read_to_string(marks).expect("marks");
         let mut found: Vec<(usize, String)> = text
             .lines()
@@ -176,7 +185,8 @@ impl Scene {
         found.into_iter().map(|(_, id)| id).collect()
     }
 
-    fn import(&self, repo: &Path, stream: &str, marks: Option<&Path>) {
+    /// Writes commits by `git fast-import`; `marks` gets their ids.
+    pub(crate) fn import(&self, repo: &Path, stream: &str, marks: Option<&Path>) {
         let export = marks.map(|marks| format!("--export-marks={}", marks.display()));
         let mut args = vec!["fast-import", "--quiet", "--force"];
         args.extend(export.as_deref());
@@ -196,7 +206,16 @@ impl Drop for Running {
     }
 }
 
-fn data(text: &str) -> String {
+/// A commit of whole files.
+fn commit(name: &str, message: &str, files: impl IntoIterator<Item = (String, String)>) -> String {
+    let mut stream = format!("commit {name}\n{}{}", committed(0), data(message));
+    for (path, text) in files {
+        let _ = write!(stream, "M 100644 inline {path}\n{}", data(&text));
+    }
+    stream
+}
+
+pub(crate) fn data(text: &str) -> String {
     format!("data {}\n{text}\n", text.len())
 }
 
@@ -204,7 +223,7 @@ fn is_sealed(number: usize) -> bool {
     !number.is_multiple_of(10)
 }
 
-fn committed(number: usize) -> String {
+pub(crate) fn committed(number: usize) -> String {
     format!("committer Bench <bench@example.org> {} +0000\n", 1_700_000_000 + number)
 }
 

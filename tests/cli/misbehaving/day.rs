@@ -26,7 +26,10 @@ pub(crate) const OPERATIONS: [Operation; 6] = [
 ];
 
 const SETTINGS: &str = "project = \"p\"\nmax_beats_per_minute = 6000\nretry_wait = \"0s\"\n\
-    [node]\npoll = \"2s\"\npoll_max = \"3s\"\nheartbeat = \"700ms\"\nlost_after_beats = 500\n";
+    [node]\npoll = \"2s\"\npoll_max = \"3s\"\nheartbeat = \"2s\"\nlost_after_beats = 500\n";
+
+/// What runs waits here, at no cost, until it is let go.
+const GATE: &str = "gate";
 
 /// Who is there: one who enqueues and collects, one who works by hand, one who runs, and one who was killed.
 const CLONES: [&str; 4] = ["boss", "hand", "node", "gone"];
@@ -37,10 +40,12 @@ const CLONES: [&str; 4] = ["boss", "hand", "node", "gone"];
 pub(crate) fn template() -> Sandbox {
     let files = [("README.md", "# A project\n"), ("git-dispatch.toml", SETTINGS)];
     let sandbox = Sandbox::with_clones_of(&files, &CLONES);
+    make_gate(&sandbox);
+    // Housekeeping is not what is looked at, and refs stay where they are watched.
+    sandbox.hub().git(&["config", "receive.autogc", "false"]);
     let [boss, hand, gone] = ["boss", "hand", "gone"].map(|name| sandbox.repo(name));
     for id in ["b", "c", "f", "m", "t"] {
-        let line =
-            format!("touch $HOME/{id}.began; until [ -e $HOME/go ]; do sleep 0.02; done; echo {id} > {id}.txt");
+        let line = format!("touch $HOME/{id}.began; read go < $HOME/{GATE}; echo {id} > {id}.txt");
         boss.spec(&format!("../specs/{id}.md"), &format!("run: {line}"), &format!("# Do {id}"));
     }
     boss.spec("../late/e.md", "run: exit 0", "# Do e");
@@ -61,7 +66,15 @@ pub(crate) fn template() -> Sandbox {
     for clone in [boss, hand, sandbox.repo("node")] {
         clone.dispatch(&["list"]).success();
     }
+    let all = ["boss/.git", "hand/.git", "node/.git", "hub.git", "old.git"];
+    all.iter().for_each(|name| make_small(&sandbox.repo(name)));
     sandbox
+}
+
+/// Leaves few files of a repository, since each is copied once for each case: a pack, and no samples of hooks.
+fn make_small(repo: &Repo) {
+    repo.git(&["repack", "-a", "-d", "-q"]);
+    std::fs::remove_dir_all(repo.path().join("hooks")).unwrap();
 }
 
 /// One copy of the fleet, whose hub is at some address.
@@ -74,6 +87,7 @@ impl Day {
     /// Copies the fleet. What commands are given in their environment is said later.
     pub(crate) fn copy(template: &Sandbox) -> Day {
         let sandbox = Sandbox::bare();
+        make_gate(&sandbox);
         let from = template.root();
         let all = ["hub.git", "old.git", "boss", "hand", "node", "late"].map(|name| from.join(name));
         let mut args = vec!["-a"];
@@ -113,14 +127,51 @@ impl Day {
 
     /// Starts the node, and waits until it is at work on `b`.
     pub(crate) fn start_node(&self) -> Running {
-        let running = self.sandbox.repo("node").spawn_env(&self.environment(), &["run", "--watch", "b"]);
+        let (mut environment, trace) = (self.environment(), self.trace());
+        environment.push(("GIT_TRACE2", shown(&trace)));
+        let running = self.sandbox.repo("node").spawn_env(&environment, &["run", "--watch", "b"]);
         eventually(PATIENCE, || self.sandbox.root().join("home/b.began").exists());
         running
     }
 
-    /// Lets what runs go on to its end.
-    pub(crate) fn let_go(&self) {
-        std::fs::write(self.sandbox.root().join("home/go"), "").unwrap();
+    fn trace(&self) -> std::path::PathBuf {
+        self.sandbox.root().join("home/node.trace")
+    }
+
+    /// How often the node has pushed so far, whatever came of it.
+    pub(crate) fn pushes(&self) -> usize {
+        let trace = std::fs::read(self.trace()).unwrap_or_default();
+        let is_push = |line: &&[u8]| {
+            let line = String::from_utf8_lossy(line);
+            line.contains(" start ") && line.contains(" push --porcelain")
+        };
+        trace.split(|byte| *byte == b'\n').filter(is_push).count()
+    }
+
+    /// Lets what the node runs go on to its end.
+    pub(crate) fn let_go(&self, node: &mut Running) {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let gate = self.sandbox.root().join("home").join(GATE);
+        // Opened without waiting it opens for writing once somebody reads.
+        let no_waiting = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+        let mut open = std::fs::OpenOptions::new();
+        open.write(true).custom_flags(no_waiting);
+        eventually(PATIENCE, || !node.is_running() || open.open(&gate).is_ok());
+    }
+
+    /// Waits until the hub has what the node has made.
+    pub(crate) fn await_end(&self, node: &mut Running) {
+        let name = "refs/dispatch/claims/p/b";
+        let subject = || self.sandbox.hub().git(&["for-each-ref", "--format=%(contents:subject)", name]);
+        let (mut tip, mut is_done) = (String::new(), false);
+        eventually(PATIENCE, || {
+            let now = self.holds(name);
+            if now != tip {
+                is_done = subject() == "completed p/b on node";
+                tip = now;
+            }
+            is_done || !node.is_running()
+        });
     }
 
     /// Gives the command of an operation, and says what came of it: `done`, `kept` (in the outbox), `nothing`, or the error's
@@ -176,8 +227,17 @@ impl Day {
 
     /// What the node said last, as far as the hub has it.
     pub(crate) fn beat(&self) -> String {
-        self.sandbox.hub().git(&["for-each-ref", "--format=%(objectname)", "refs/dispatch/nodes/node"])
+        self.holds("refs/dispatch/nodes/node")
     }
+
+    /// What the hub's ref of this name holds; nothing where there is none. Nobody packs them there.
+    pub(crate) fn holds(&self, name: &str) -> String {
+        std::fs::read_to_string(self.sandbox.hub().path().join(name)).unwrap_or_default()
+    }
+}
+
+fn make_gate(sandbox: &Sandbox) {
+    sandbox.repo(".").run("mkfifo", &[], &[shown(&sandbox.root().join("home").join(GATE))]).success();
 }
 
 /// Lets a copy be the clone that it is a copy of: the file of its id names its own inode.

@@ -13,7 +13,8 @@ git-receive-pack | git-upload-pack) service=${name#git-} ;;
 	esac
 	;;
 esac
-fault=$(cat "$state/fault" 2>/dev/null)
+fault=
+[ ! -e "$state/fault" ] || read -r fault <"$state/fault"
 for last; do :; done
 phase=whole
 case " $* " in
@@ -46,7 +47,7 @@ if [ "$service" = receive-pack ] && [ $phase != offer ]; then
 		exec 3<&0
 		setsid sh -c '
 			cat <&3 >"$1/request.$$" && echo . >>"$1/requests"
-			until [ -e "$1/land" ]; do sleep 0.02; done
+			until [ -e "$1/land" ]; do sleep 0.2; done
 			"$2" receive-pack --stateless-rpc "$3" <"$1/request.$$"
 			echo . >>"$1/landed"' sh "$state" "$real" "$last" >/dev/null 2>&1 &
 		hang
