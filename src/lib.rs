@@ -39,7 +39,8 @@
 //! # How cost grows
 //!
 //! What reading the queue costs follows what has changed since the last reading ([`hub::ledger`]); what the hub is asked for
-//! follows the table, which `tests/cli/counts.rs` asserts.
+//! follows the table. `tests/cli/counts.rs` asserts what each command asks for, `tests/simulation/arithmetic.rs` that simulated
+//! fleets come to the sums below, and `BENCH=growth cargo bench --bench table` prints the numbers.
 //!
 //! | | pushes | fetches |
 //! | --- | --- | --- |
@@ -49,23 +50,44 @@
 //! | claiming, of as many tasks as there are free slots | 1 | 1, after the poll that found them |
 //! | an attempt's end | 1 | 0 |
 //! | a collect, of as many tasks as are done | 3 | 2 |
-//! | a node, an hour, at rest | at most 60 beats, together 1,800 in the fleet | 60 (`node.poll_max`) to 720 (`node.poll`) |
+//! | a node, an hour, at rest | 60 beats, together at most 1,800 in the fleet | 60 (`node.poll_max`) |
+//! | a node, an hour, at work | the same | 720 (`node.poll`), and one with each claim |
 //!
-//! On the hub there is one ref for each task that runs (its claim), two once it is done (its branch), none when it is sealed;
-//! up to three for each node (record, notes, logs) and five for all. A push downloads the names of all of them, about 90 bytes
-//! each: with 200 nodes of four slots and 200 results that wait for a collect that is 1,800 refs, or 160 kB a push. A result's
-//! objects come to every clone once, with its claim, before it is merged: `n` clones download it `n` times.
+//! **Pushes.** `n` nodes that claim `k` tasks at once and end `t` tasks an hour each push `n × t × (1 + 1/k)` times an hour. Slots
+//! come free one after the other, so `k` is 1 on a fleet at work, and a node's slots where a batch meets idle nodes. Beats come
+//! on top, `min(60 × n, 60 × max_beats_per_minute)`: a claim carries one as well, but none is left out for it.
 //!
-//! So `n` nodes that claim `k` tasks at once and end `t` tasks an hour each push `n × t × (1 + 1/k)` times an hour, and beats
-//! come on top: `min(60 × n, 60 × max_beats_per_minute)`, less those that ride on other pushes. A hub that takes 30 pushes a
-//! minute takes 1,800 an hour, which is what beats alone may be: with `max_beats_per_minute = 6` there is room for 1,440, that
-//! is 720 tasks an hour claimed singly or 1,150 claimed by fours. One that takes 100 a second carries 180,000 tasks an
-//! hour claimed singly; what ends it before is the queue, the one ref that all enqueuers share (31 pushes a second with random
+//! **Fetches.** `n × (3,600 / poll + t / k)`, with `node.poll` in seconds for a node at work, which must hear that a task was
+//! cancelled, and `node.poll_max` for one at rest.
+//!
+//! **Refs.** One for each task that runs (its claim), two once it is done (its branch), none when it is sealed; up to three for
+//! each node (record, notes, logs) and five for all. With 200 nodes of four slots and 200 results that wait for a collect that
+//! is 1,800.
+//!
+//! **Bytes.** A push is told the names of all refs, a fetch those of all but the branches, about 90 bytes each: 160 kB a push
+//! there. A task brings every other clone its claim and its end, 1.4 kB, and its result's objects once, before it is merged: `n`
+//! clones download a result of `r` bytes `n` times. So a node at work downloads `90 × refs × (fetches + pushes)` and `(n − 1) × t ×
+//! (1.4 kB + r)` an hour, and it is the names that grow with the square of the fleet.
+//!
+//! Simulated, with four slots, tasks of half an hour (eight an hour and node) and a collect each ten minutes:
+//!
+//! | nodes | pushes a task | fetches a task | pushes, node-hour | fetches, node-hour | most refs | kB, node-hour | results downloaded, node-hour |
+//! | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+//! | 1 | 2.00 | 1.00 | 88 | 751 | 18 | 939 | 0 |
+//! | 4 | 2.00 | 1.00 | 79 | 726 | 51 | 2,630 | 24 |
+//! | 16 | 2.00 | 1.00 | 77 | 726 | 189 | 9,488 | 120 |
+//!
+//! **The largest fleet.** A hub that takes 30 pushes a minute takes 1,800 an hour, which is what beats alone may be: with
+//! `max_beats_per_minute = 6` there is room for 1,440, that is 720 tasks an hour claimed singly (90 nodes like those above) or
+//! 1,150 claimed by fours, less what collects take, three pushes each. One that takes 100 a second carries 180,000 tasks an hour
+//! claimed singly; what ends it before is the queue, the one ref that all enqueuers share (31 pushes a second with random
 //! waiting: batches), and the seals, which all collectors share.
 //!
-//! When it is too much, in this order: `max_beats_per_minute` down (a lost node is noticed later), more slots on fewer nodes
-//! (claims by the batch), `node.poll_max` up (a task starts later where no hint arrives), specs enqueued by the folder, several
-//! hubs with a queue each.
+//! **When it is too much**, in this order: where the hub counts pushes, `max_beats_per_minute` down (a lost node is noticed later);
+//! where it counts requests or bytes, `node.poll` up (a cancelled task is stopped later; what starts is found by the look that
+//! follows each end) and `node.poll_max` up (a task starts later where no hint arrives); more slots on fewer nodes (fewer beats,
+//! polls and clones to download results); collects more often (fewer names); specs enqueued by the folder; several hubs with
+//! a queue each.
 //!
 //! The core announces what happens ([`protocol::announce`]); the face renders it. Errors live beside their code; the exit
 //! code is decided once, in [`exit`].

@@ -6,11 +6,18 @@
 //! who cancel, retry and collect, and are killed half-way. After the storm comes a calm, in which every task must come
 //! to its end and every result that was ever made must be accepted or rightly called fenced.
 //!
+//! The same fleet in fair weather, with every push and fetch counted, is what `simulation/cost.rs` runs; `arithmetic` holds what it
+//! counts against the page "How cost grows" of `src/lib.rs`.
+//!
 //! Not simulated: git, objects and bases, dependencies, pauses, clocks that run at different rates. The loop around
 //! the machine is `simulation/node.rs`, written after `node::daemon`: what the daemon does wrong by itself is not found here.
 //!
 //! A failure prints its seed; `GIT_DISPATCH_TEST_SEED=n` replays it. `GIT_DISPATCH_TEST_LONG=1` runs many more.
 
+#[path = "simulation/arithmetic.rs"]
+mod arithmetic;
+#[path = "simulation/cost.rs"]
+mod cost;
 #[path = "simulation/hub.rs"]
 mod hub;
 #[path = "simulation/net.rs"]
@@ -53,7 +60,7 @@ impl Fleet {
         let now = self.net.hub.now;
         for node in self.nodes.iter_mut().filter(|node| !node.lives()) {
             let slots = self.net.dice.between(1, 4) as usize;
-            node.start(now, slots);
+            node.start(now, slots, &self.net.pace);
         }
     }
 

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::pair::{Cost, ratio, so_far};
-use crate::scene::{PROGRAM, Running, Scene, committed, data};
+use crate::scene::{Running, Scene, committed, data, program};
 use crate::{NO_GOAL, Options, Row};
 
 const NODES: usize = 16;
@@ -62,7 +62,7 @@ fn nodes(tasks: usize) -> (Cost, usize, usize) {
 fn node(scene: &Scene, name: &str) -> Running {
     let clone = scene.clone("hub.git", name);
     scene.git(&clone, &["config", "dispatch.node", name]);
-    let mut command = scene.command(&clone, PROGRAM, &["run", "--watch", "--quiet"]);
+    let mut command = scene.command(&clone, program(), &["run", "--watch", "--quiet"]);
     command.env("GIT_TRACE2_EVENT", scene.path(&format!("{name}.trace")));
     Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program"))
 }

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::pair::{Cost, cost, pairs};
-use crate::scene::{PROGRAM, Running, Scene, Size, Specs};
+use crate::pair::{Cost, cost, held, pairs, so_far};
+use crate::scene::{Running, Scene, Size, Specs, program};
 use crate::{Options, Row};
 
 /// What a sync asks for.
@@ -173,36 +173,35 @@ pub(crate) fn poll(options: &Options) {
     let hub = scene.hub();
     scene.queue(&hub, size);
     let both = Both::new(scene, by_path);
-    let trace = both.scene.path("trace");
-    let ours = |_| {
-        let _ = fs::remove_file(&trace);
-        let mut command = both.scene.command(&both.ours, PROGRAM, &["run", "--watch", "--quiet"]);
-        command.env("GIT_TRACE2_EVENT", &trace).env("GIT_DISPATCH_NODE_POLL", "1ms");
-        command.env("GIT_DISPATCH_NODE_POLL_MAX", "1ms").env("GIT_DISPATCH_NODE_HEARTBEAT", "1h");
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        let fetches = || {
-            let text = fs::read_to_string(&trace).unwrap_or_default();
-            text.lines().filter(|line| line.contains("\"start\"") && line.contains("\"fetch\"")).count()
-        };
-        let mut wall = Duration::ZERO;
-        // What a start costs is not a poll's: from the third fetch to as many more.
-        let whole = cost(|| {
-            let node = Running(command.spawn().expect("the program"));
-            while fetches() < 3 {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            let (start, from) = (Instant::now(), fetches());
-            while fetches() < from + POLLS {
-                std::thread::sleep(Duration::from_millis(2));
-            }
-            wall = start.elapsed();
-            drop(node);
-        });
-        Cost { wall, cpu: whole.cpu }
-    };
+    let ours = |_| polls(&both.scene, &both.ours, POLLS).0;
     let theirs = |_| cost(|| (0..POLLS).for_each(|_| both.fetch()));
     let what = format!("no-change poll, {} live claims, {} tasks, by a fetch", size.live, size.tasks);
     Row::ratio(what, 1.1, pairs(options.rounds.min(3), ours, theirs)).print();
+}
+
+/// What as many polls of a node take that are answered with nothing new, and the most memory that the node held, in MiB.
+pub(crate) fn polls(scene: &Scene, clone: &Path, count: usize) -> (Cost, f64) {
+    let trace = scene.path("trace");
+    let _ = fs::remove_file(&trace);
+    let mut command = scene.command(clone, program(), &["run", "--watch", "--quiet"]);
+    command.env("GIT_TRACE2_EVENT", &trace).env("GIT_DISPATCH_NODE_POLL", "1ms");
+    command.env("GIT_DISPATCH_NODE_POLL_MAX", "1ms").env("GIT_DISPATCH_NODE_HEARTBEAT", "1h");
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let fetches = || {
+        let text = fs::read_to_string(&trace).unwrap_or_default();
+        text.lines().filter(|line| line.contains("\"start\"") && line.contains("\"fetch\"")).count()
+    };
+    let node = Running(command.spawn().expect("the program"));
+    // What a start costs is not a poll's: from the third fetch to as many more.
+    while fetches() < 3 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let (start, before, from) = (Instant::now(), so_far(node.0.id()), fetches());
+    while fetches() < from + count {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let cpu = so_far(node.0.id()).saturating_sub(before);
+    (Cost { wall: start.elapsed(), cpu }, held(node.0.id()))
 }
 
 /// From the end of `enqueue` to the first line of the task's own, on a node that was idle, as a part of the poll interval.
@@ -212,7 +211,7 @@ pub(crate) fn started(options: &Options) {
     scene.hub();
     let (node, user) = (scene.clone("hub.git", "node"), scene.clone("hub.git", "user"));
     scene.dispatch(&user, &["list"]);
-    let mut command = scene.command(&node, PROGRAM, &["run", "--watch", "--quiet"]);
+    let mut command = scene.command(&node, program(), &["run", "--watch", "--quiet"]);
     command.env("GIT_DISPATCH_NODE_POLL", "20s").env("GIT_DISPATCH_NODE_POLL_MAX", "20s");
     let running = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program"));
     let nodes = || scene.git(&scene.path("hub.git"), &["for-each-ref", "refs/dispatch/nodes/"]);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use crate::pair::{cost, pairs, peak};
-use crate::scene::{PROGRAM, Scene, Size};
+use crate::scene::{Scene, Size, program};
 use crate::{Options, Row};
 
 /// The file that may be deleted at any time.
@@ -26,7 +26,7 @@ pub(crate) fn rows(options: &Options) {
     let notes = names_of_notes(&scene, &clone);
     let what = format!("list --json of {} tasks", size.tasks);
 
-    let list = || cost(|| silently(&scene, &clone, PROGRAM, &LIST));
+    let list = || cost(|| silently(&scene, &clone, program(), &LIST));
     let anew = || {
         let _ = fs::remove_file(clone.join(CACHE));
         list()
@@ -45,10 +45,10 @@ pub(crate) fn rows(options: &Options) {
         pairs(options.rounds, |_| anew(), reference),
     )
     .print();
-    let mut plain = scene.command(&clone, PROGRAM, &LIST);
+    let mut plain = scene.command(&clone, program(), &LIST);
     let most = peak(plain.stdout(Stdio::null()));
     let _ = fs::remove_file(clone.join(CACHE));
-    let most_anew = peak(scene.command(&clone, PROGRAM, &LIST).stdout(Stdio::null()));
+    let most_anew = peak(scene.command(&clone, program(), &LIST).stdout(Stdio::null()));
     // Deleting the cache for the other side must not take it from ours.
     let kept = scene.path("kept.cache");
     let with_cache = |_| {

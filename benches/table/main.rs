@@ -5,6 +5,7 @@
 //! BENCH=list,claim cargo bench --bench table          # these parts
 //! BENCH_SCALE=0.1 cargo bench --bench table           # a tenth of the tasks, files and branches
 //! BENCH_ROUNDS=3 cargo bench --bench table            # fewer rounds than the seven of each row
+//! BENCH_BINARY=/usr/bin/git-dispatch cargo bench --bench table     # another build, but for `slots` and `choice`
 //! ```
 //!
 //! # How to read it
@@ -34,6 +35,7 @@
 //! | `fleet` | sixteen nodes and 1,000 tasks on one hub ([`fleet`]) |
 //! | `bundle` | 1,000 results over files, there and back ([`bundle`]) |
 //! | `choice` | choosing among 10,000 tasks; a fleet that wakes up at once, simulated ([`choice`], [`race`]) |
+//! | `growth` | three tables of their own: how cost grows with the queue, the fleet and the hub's refs ([`growth`]) |
 //!
 //! The data are made by `git fast-import` in seconds where they can be; see [`scene`].
 
@@ -47,12 +49,14 @@ mod bundle; // a thousand results over files
 mod choice; // choosing among ten thousand tasks
 mod collect; // merging three hundred branches
 mod fleet; // sixteen nodes on one hub
+mod growth; // with the queue, the fleet, the refs
 mod hub; // what crosses to the hub
 mod list; // reading a hundred thousand tasks
 mod pair; // two things by turns
 mod project; // repositories of many files, and tasks that were done
 mod race; // sixteen nodes and a simulated hub
 mod scene; // folders, processes, large queues
+mod simulated; // a fleet, for its counts
 mod slots; // a slot's next task
 
 use pair::Ratio;
@@ -131,7 +135,7 @@ const WIDTH: usize = 72;
 type Part = fn(&Options);
 
 /// The parts of the table, in its order.
-const PARTS: [(&str, Part); 11] = [
+const PARTS: [(&str, Part); 12] = [
     ("list", list::rows),
     ("claim", hub::claims),
     ("finish", hub::finish),
@@ -143,6 +147,7 @@ const PARTS: [(&str, Part); 11] = [
     ("fleet", fleet::rows),
     ("bundle", bundle::rows),
     ("choice", choice::rows),
+    ("growth", growth::tables),
 ];
 
 fn main() {

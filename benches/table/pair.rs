@@ -110,16 +110,19 @@ fn ticks(path: &str, fields: Range<usize>) -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
+/// The most memory that a running process has held at once, in MiB.
+pub(crate) fn held(process: u32) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
+}
+
 /// Runs a process to its end, and returns the most memory that it held at once, in MiB.
 pub(crate) fn peak(command: &mut Command) -> f64 {
     let mut child = command.spawn().expect("it can be started");
-    let path = format!("/proc/{}/status", child.id());
     let mut most = 0.0_f64;
     loop {
-        let status = fs::read_to_string(&path).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let held = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok()).unwrap_or(0.0);
-        most = most.max(held / 1024.0);
+        most = most.max(held(child.id()));
         if let Some(status) = child.try_wait().expect("it can be waited for") {
             assert!(status.success());
             return most;

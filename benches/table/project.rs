@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::scene::{PROGRAM, Scene};
+use crate::scene::{Scene, program};
 
 /// Makes `hub.git` with files of twenty lines.
 pub(crate) fn make(scene: &Scene, files: usize) -> PathBuf {
@@ -40,7 +40,7 @@ pub(crate) fn copy_of(scene: &Scene, from: &Path, folder: &Path) -> PathBuf {
 
 /// Runs the program without a look at what it prints.
 pub(crate) fn dispatch(scene: &Scene, folder: &Path, args: &[&str]) {
-    scene.run(folder, PROGRAM, args);
+    scene.run(folder, program(), args);
 }
 
 fn path(number: usize) -> String {

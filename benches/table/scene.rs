@@ -8,9 +8,16 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
-/// The program under measure.
-pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_git-dispatch");
+/// The program under measure: this build's, or another one that `BENCH_BINARY` names.
+pub(crate) fn program() -> &'static str {
+    static PROGRAM: OnceLock<String> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let other = std::env::var("BENCH_BINARY").ok();
+        other.unwrap_or_else(|| env!("CARGO_BIN_EXE_git-dispatch").to_owned())
+    })
+}
 
 /// A folder with a home of its own, gone when dropped; in memory where the system offers it, since disks differ more than
 /// programs do.
@@ -85,7 +92,7 @@ impl Scene {
 
     /// Runs the program, which must succeed.
     pub(crate) fn dispatch(&self, folder: &Path, args: &[&str]) -> String {
-        self.run(folder, PROGRAM, args)
+        self.run(folder, program(), args)
     }
 
     /// Copies a folder.
@@ -96,8 +103,7 @@ impl Scene {
 
     /// Makes the bare repository `hub.git` with a target branch of one file, the configuration.
     pub(crate) fn hub(&self) -> PathBuf {
-        let files = [("git-dispatch.toml".to_owned(), "project = \"p\"\n".to_owned())];
-        self.hub_of(files)
+        self.hub_of([("git-dispatch.toml".to_owned(), "project = \"p\"\n".to_owned())])
     }
 
     /// Makes the bare repository `hub.git` with a target branch of these files.

@@ -94,6 +94,8 @@ pub(crate) struct Hub {
     pub(crate) now: Time,
     commits: BTreeMap<ObjectId, Commit>,
     flying: Vec<(Time, Edit)>,
+    /// Every claim that has landed, in order.
+    pub(crate) landed: Vec<ObjectId>,
     /// Results accepted, and how many of each task since it was last reopened.
     pub(crate) accepted: BTreeSet<ObjectId>,
     accepted_now: BTreeMap<Task, u32>,
@@ -184,6 +186,7 @@ impl Hub {
         let commit = *self.get(new);
         assert!(now.is_none() || commit.parent == now, "invariant 8: a claim of {task} did not fast-forward");
         self.refs.tips.insert(task, new);
+        self.landed.push(new);
         if self.standing(&self.refs, task) != Standing::Claimed(new) {
             return;
         }

@@ -1,5 +1,6 @@
 //! What goes wrong between nodes and hub: outages, cuts, refusals, answers that are lost, pushes that land late, kills.
 
+use super::cost::{Bill, Pace};
 use super::hub::{Dice, Edit, Hub, Time};
 
 /// What a pusher is told.
@@ -23,6 +24,8 @@ pub(crate) struct Net {
     pub(crate) read_only_until: Time,
     /// Until when each node is cut off.
     pub(crate) cut_until: Vec<Time>,
+    pub(crate) pace: Pace,
+    pub(crate) bill: Bill,
 }
 
 impl Net {
@@ -35,6 +38,8 @@ impl Net {
             away_until: 0,
             read_only_until: 0,
             cut_until: vec![0; nodes],
+            pace: Pace::default(),
+            bill: Bill::default(),
         }
     }
 

@@ -10,6 +10,7 @@ use git_dispatch::node::machine::{Effect, Event, Machine, Pause, Settings, View}
 use git_dispatch::task::transition::{count, taken_away};
 use git_dispatch::task::{Phase, Reason, TaskName};
 
+use super::cost::{self, Pace};
 use super::hub::{Beat, Commit, Edit, MAX_ATTEMPTS, Refs, Standing, Task, Time};
 use super::net::{Answer, Net};
 use super::outbox::Waiting;
@@ -36,6 +37,7 @@ pub(crate) struct Running {
 /// What lives in a process, and dies with it.
 pub(crate) struct Process {
     machine: Machine,
+    slots: usize,
     started: Time,
     work: VecDeque<Effect>,
     pub(crate) running: BTreeMap<usize, Running>,
@@ -51,6 +53,8 @@ pub(crate) struct Node {
     pub(crate) mirror: Refs,
     pub(crate) outbox: Vec<Waiting>,
     process: Option<Process>,
+    /// How many of the claims that landed it has fetched.
+    seen: usize,
 }
 
 /// The process was killed in the middle of a step.
@@ -58,7 +62,7 @@ pub(crate) struct Killed;
 
 impl Node {
     pub(crate) fn new(me: usize) -> Self {
-        Self { me, instance: 0, mirror: Refs::default(), outbox: Vec::new(), process: None }
+        Self { me, instance: 0, mirror: Refs::default(), outbox: Vec::new(), process: None, seen: 0 }
     }
 
     pub(crate) const fn lives(&self) -> bool {
@@ -73,20 +77,21 @@ impl Node {
         self.process = None;
     }
 
-    pub(crate) fn start(&mut self, now: Time, slots: usize) {
+    pub(crate) fn start(&mut self, now: Time, slots: usize, pace: &Pace) {
         self.instance += 1;
         let (machine, effects) = Machine::new(Settings {
             slots,
             max: None,
             watch: true,
-            poll: Duration::from_secs(5),
-            poll_max: Duration::from_secs(30),
-            heartbeat: Duration::from_millis(HEARTBEAT),
-            max_beats_per_minute: 30,
+            poll: pace.poll,
+            poll_max: pace.poll_max,
+            heartbeat: pace.heartbeat,
+            max_beats_per_minute: pace.max_beats_per_minute,
         });
         let work = effects.into();
         self.process = Some(Process {
             machine,
+            slots,
             started: now,
             work,
             running: BTreeMap::new(),
@@ -158,7 +163,8 @@ impl Node {
             }
             Effect::Start { slot, claim, .. } => {
                 net.hub.begin(claim);
-                let (ends, well) = (now + net.dice.between(500, 150_000), !net.dice.one_in(5));
+                let (from, to) = net.pace.work;
+                let (ends, well) = (now + net.dice.between(from, to), !net.pace.fails || !net.dice.one_in(5));
                 let running = Running { claim, started: now, ends, well, given_back: false };
                 self.process().running.insert(slot, running);
                 None
@@ -213,9 +219,10 @@ impl Node {
         );
     }
 
-    pub(crate) fn fetch(&mut self, net: &Net) -> bool {
+    pub(crate) fn fetch(&mut self, net: &mut Net) -> bool {
         let is_up = net.reaches(self.me);
         if is_up {
+            net.bill.fetched(&net.hub, self.me, &mut self.seen);
             self.mirror = net.hub.refs.clone();
         }
         is_up
@@ -268,7 +275,13 @@ impl Node {
         }
     }
 
+    /// A push of one edit.
     pub(crate) fn push(&mut self, edit: &Edit, net: &mut Net) -> Answer {
+        net.bill.pushed(&net.hub, std::slice::from_ref(edit));
+        self.send(edit, net)
+    }
+
+    fn send(&mut self, edit: &Edit, net: &mut Net) -> Answer {
         let answer = net.push(self.me, edit);
         if let (Answer::Yes, Edit::Claim { task, new, .. }) = (answer, edit) {
             match new {
@@ -299,6 +312,7 @@ impl Node {
         let jitter = net.dice.below(1000) as f64 / 1000.0;
         let hub = &net.hub;
         let mut view = View { jitter, ..View::default() };
+        let mut fresh = Vec::new();
         view.fleet = self.mirror.beats.values().filter(|beat| !beat.stopped).count();
         let sign = |mark: String, interval| Sign { mark, patience: Duration::from_millis(interval) * LOST_AFTER };
         for (node, beat) in self.mirror.beats.iter().filter(|(node, _)| **node != self.me) {
@@ -312,7 +326,7 @@ impl Node {
             };
             view.tips.extend(claimed);
             let Some(tip) = claimed.filter(|tip| hub.get(*tip).phase != Phase::Released) else {
-                view.ready.push(name_of(task));
+                fresh.push(task);
                 continue;
             };
             let commit = hub.get(tip);
@@ -328,10 +342,20 @@ impl Node {
             }
             view.watched.push((name_of(task), tip, name));
             if taken_away(commit.attempts, Reason::Lost, MAX_ATTEMPTS) == Phase::Released {
-                view.ready.push(name_of(task));
+                fresh.push(task);
             }
         }
+        view.ready = match net.pace.is_spread {
+            // A node with no slot free takes nothing, whatever there is.
+            true if self.is_full() => Vec::new(),
+            true => cost::choice(&net.pace, &fresh, self.me, &self.mirror),
+            false => fresh.into_iter().map(name_of).collect(),
+        };
         view
+    }
+
+    fn is_full(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.running.len() >= process.slots)
     }
 
     /// One push for all, one sync, and the look again.
@@ -362,12 +386,14 @@ impl Node {
         }
         let ids: Vec<ObjectId> = bids.iter().map(|(_, _, id)| *id).collect();
         let mut is_refused = !bids.is_empty();
-        for (task, parent, id) in &bids {
-            let answer = self.push(&Edit::Claim { task: *task, old: *parent, new: Some(*id) }, net);
-            is_refused &= answer == Answer::Unknown;
+        let mut edits: Vec<Edit> =
+            bids.iter().map(|(task, old, id)| Edit::Claim { task: *task, old: *old, new: Some(*id) }).collect();
+        edits.push(self.beat_edit(&ids, false));
+        net.bill.pushed(&net.hub, &edits);
+        for edit in &edits {
+            let answer = self.send(edit, net);
+            is_refused &= answer == Answer::Unknown || matches!(edit, Edit::Beat { .. });
         }
-        let edit = self.beat_edit(&ids, false);
-        self.push(&edit, net);
         if !self.fetch(net) {
             return Event::Deaf(Pause::default());
         }
@@ -381,6 +407,7 @@ impl Node {
                 _ => {}
             }
         }
+        net.bill.won += won.len() as u64;
         Event::Claimed { refused: is_refused && won.is_empty(), won, set_aside: Vec::new() }
     }
 
