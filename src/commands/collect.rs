@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Context, Outcome, bundle, resolve};
 use crate::exit::Exit;
 use crate::protocol::announce::Announce;
-use crate::protocol::bundle::import::import;
+use crate::protocol::bundle::import;
 use crate::protocol::collect::watch;
 use crate::protocol::collect::{self, Collected, Conflicting, Options};
 use crate::protocol::notify::Notifying;
@@ -71,7 +71,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let session = context.open_until(&settings, cancel)?;
     let progress = Notifying::start(&session, Progress::start(&context.ui, "collecting"));
     let file = args.bundle.as_ref().map(|file| context.ambient.cwd.join(file));
-    let imported = file.map(|file| import(&session, &file, args.dry_run)).transpose()?;
+    let file = file.map(|file| import::read(&session, &file)).transpose()?;
     let mut options = Options {
         into: args.into.clone(),
         dry_run: args.dry_run,
@@ -79,12 +79,13 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
         no_repair: args.no_repair,
         ..Options::default()
     };
-    if !args.tasks.is_empty() {
+    if file.is_some() || !args.tasks.is_empty() {
         session.sync()?;
         options.tasks = resolve(&session, &session.snapshot()?, &args.tasks)?;
     }
-    // Known before anything is merged, rather than after.
+    // Known before anything is taken in or merged, rather than after.
     let report = args.report.as_ref().map(|path| ReportFile::open(context, path)).transpose()?;
+    let imported = file.map(|file| import::import(&session, &file, args.dry_run)).transpose()?;
     let collected = match args.watch {
         true => stay(context, &session, &options, report.as_ref(), &progress)?,
         false => collect::collect(&session, &options, &progress)?,

@@ -83,6 +83,8 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let tasks: Vec<&Task> = snapshot.tasks.iter().filter(|task| is_wanted(task, args)).collect();
     if context.ui.json && !args.why {
         context.ui.task_list(&session, &tasks)?;
+        // The process ends: to take a hundred thousand tasks apart piece by piece would be for nothing.
+        std::mem::forget((session.clone(), snapshot.clone()));
         return Ok(Exit::Done);
     }
     let lookout = Lookout::new(&session, &snapshot)?;

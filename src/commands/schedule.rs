@@ -60,7 +60,11 @@ fn tell(context: &Context, done: &Scheduled, watch: bool) {
     for task in &done.undecided {
         context.ui.print(&format!("undecided {task}\n"));
     }
-    if done.assigned.is_empty() && done.pull.is_empty() && done.undecided.is_empty() {
+    for task in &done.by_bundle {
+        context.ui.print(&format!("by bundle {task}\n"));
+    }
+    if [&done.pull, &done.undecided, &done.by_bundle].iter().all(|list| list.is_empty()) && done.assigned.is_empty()
+    {
         context.ui.note("nothing to schedule");
     }
 }

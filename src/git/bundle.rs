@@ -35,7 +35,10 @@ const TOLERATED: &str = "--strict=zeroPaddedFilemode=ignore,missingSpaceBeforeDa
 pub enum BundleError {
     /// The file cannot be read or written.
     #[error("`{}`: {source}", escaped(&.path.to_string_lossy()))]
-    #[diagnostic(code(dispatch::bundle::unreadable), help("name a file that exists and that you may read"))]
+    #[diagnostic(
+        code(dispatch::bundle::unreadable),
+        help("name a file that exists and that you may read; to write one, a file in a folder that exists")
+    )]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -119,12 +122,17 @@ pub enum BundleError {
 /// The result of an operation on a bundle file.
 pub type Result<T> = std::result::Result<T, BundleError>;
 
-/// Says whether the file may be written: there is none of that name.
+/// Says whether the file may be written: there is none of that name, and a folder for it.
 pub fn check_free(path: &Path) -> Result<()> {
+    let unusable = |source| BundleError::Unreadable { path: path.to_owned(), source };
     match std::fs::symlink_metadata(path) {
-        Ok(_) => Err(BundleError::Exists { path: path.to_owned() }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(BundleError::Unreadable { path: path.to_owned(), source }),
+        Ok(_) => return Err(BundleError::Exists { path: path.to_owned() }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(source) => return Err(unusable(source)),
+    }
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => std::fs::metadata(folder).map(drop).map_err(unusable),
+        None => Ok(()),
     }
 }
 

@@ -15,6 +15,7 @@ pub mod memory;
 pub mod merge;
 pub mod notes;
 pub mod objects;
+mod packed;
 pub mod partial;
 pub mod porcelain;
 pub mod process;

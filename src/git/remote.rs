@@ -64,7 +64,7 @@ impl Repo {
     ) -> Result<Pushed> {
         let options: &[&str] = if atomic { &["--atomic"] } else { &[] };
         let staged = self.stage(changes, area);
-        self.push_with(remote, changes, staged.as_ref().map(Staged::refspec), options, deadline)
+        self.push_with(remote, changes, staged.as_ref(), options, deadline)
     }
 
     /// Says whether a remote that answers takes no atomic pushes: one that would change nothing is heard out, and the same as
@@ -83,7 +83,7 @@ impl Repo {
         &self,
         remote: &Remote,
         changes: &[RefChange],
-        pattern: Option<String>,
+        staged: Option<&Staged>,
         options: &[&str],
         deadline: Duration,
     ) -> Result<Pushed> {
@@ -100,17 +100,27 @@ impl Repo {
         .to_vec();
         args.extend(options.iter().map(|option| (*option).to_owned()));
         let hex = |id: Option<ObjectId>| id.map(|id| id.to_string()).unwrap_or_default();
-        for change in changes {
-            args.push(format!("--force-with-lease={}:{}", change.name, hex(change.old)));
-        }
-        args.push("--".to_owned());
-        args.push(remote.push_url.clone());
-        // Never a `+`: it would switch the lease off.
-        let one_by_one = changes.iter().filter(|change| change.new.is_none() || pattern.is_none());
-        args.extend(one_by_one.map(|change| format!("{}:{}", hex(change.new), change.name)));
-        args.extend(pattern);
         // A server that knows no push options refuses a push that carries one.
-        let settings = ["push.pushOption=", "push.useForceIfIncludes=false", "push.negotiate=false"];
+        let mut settings = ["push.pushOption=", "push.useForceIfIncludes=false", "push.negotiate=false"]
+            .map(str::to_owned)
+            .to_vec();
+        match staged {
+            Some(staged) => {
+                let (name, own) = staged.remote(&remote.push_url);
+                settings.extend(own);
+                args.extend(["--force-with-lease".to_owned(), "--".to_owned(), name]);
+            }
+            None => {
+                let lease = |change: &RefChange| format!("--force-with-lease={}:{}", change.name, hex(change.old));
+                args.extend(changes.iter().map(lease));
+                args.extend(["--".to_owned(), remote.push_url.clone()]);
+            }
+        }
+        // Never a `+`: it would switch the lease off.
+        let one_by_one = changes.iter().filter(|change| change.new.is_none() || staged.is_none());
+        args.extend(one_by_one.map(|change| format!("{}:{}", hex(change.new), change.name)));
+        args.extend(staged.and_then(Staged::refspec));
+        let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
         let (output, answered) = self.converse(&remote.push_url, &args, &settings, deadline)?;
         let lines = porcelain::push_lines(&output.stdout);
         if lines.is_empty() && !output.is_success() {

@@ -51,9 +51,9 @@ pub enum AtOnce {
 /// How often a busy lock in this repository is tried again before the answer is `Unknown`.
 const LOCAL_TRIES: u32 = 5;
 
-/// How many refs go into one push, where the push need not be atomic: up to a thousand one push costs less than several,
-/// beyond that its cost grows faster than the number, and the command line is bounded.
-const PUSH_SIZE: usize = 1000;
+/// How many refs go into one push, where the push need not be atomic: a thousand results with their branches and notes. What
+/// is deleted, and all that goes to a web server, stands on command lines, which are bounded.
+const PUSH_SIZE: usize = 2500;
 
 /// So many refs in one push are never too many, as far as servers are known: of fewer, one is what is refused, and claims are
 /// not moved forth and back to find that out.

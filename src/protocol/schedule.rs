@@ -30,6 +30,8 @@ pub struct Scheduled {
     pub pull: Vec<TaskName>,
     /// What any node may still claim, or be assigned.
     pub undecided: Vec<TaskName>,
+    /// What goes by bundle only: nobody claims it online.
+    pub by_bundle: Vec<TaskName>,
 }
 
 /// A node that tasks can be pushed to.
@@ -59,8 +61,12 @@ pub fn schedule(session: &Session) -> Result<Scheduled> {
         if wanted.iter().any(|(name, _)| *name == task.name) {
             continue;
         }
-        let is_offered = seats.iter().any(|seat| offers(&seat.offer, task));
-        if is_offered { done.undecided.push(task.name.clone()) } else { done.pull.push(task.name.clone()) }
+        let list = match task.by_bundle {
+            true => &mut done.by_bundle,
+            false if seats.iter().any(|seat| offers(&seat.offer, task)) => &mut done.undecided,
+            false => &mut done.pull,
+        };
+        list.push(task.name.clone());
     }
     publish(session, &snapshot, wanted, &mut done)?;
     Ok(done)

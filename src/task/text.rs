@@ -112,7 +112,11 @@ pub fn one_line(text: &str) -> String {
 
 /// Writes out what may drive or deceive a terminal in a JSON document, as JSON does it: it says the same.
 pub fn in_json(document: &str) -> Cow<'_, str> {
-    if document.bytes().all(|byte| byte == b'\n' || (b' '..=b'~').contains(&byte)) {
+    // By the piece, not by the byte: most documents are plain, and long.
+    let is_plain = |piece: &[u8]| {
+        piece.iter().fold(true, |is_plain, byte| is_plain & (*byte == b'\n' || (b' '..=b'~').contains(byte)))
+    };
+    if document.as_bytes().chunks(256).all(is_plain) {
         return Cow::Borrowed(document);
     }
     let mut shown = String::with_capacity(document.len());

@@ -108,9 +108,14 @@ pub fn tasks(session: &Session, tasks: &[&Task]) -> String {
     let records: Vec<Records<'_>> = tasks.iter().map(|task| Records::of(&session.hub.repo, task)).collect();
     let all = tasks.iter().zip(&records).map(|(task, records)| Document::of(session, task, records));
     let listed: BTreeMap<&str, Vec<Document<'_>>> = BTreeMap::from([("", all.collect())]);
-    let text = serde_json::to_string_pretty(&listed).unwrap_or_default();
-    let inside = text.strip_prefix("{\n  \"\": [").and_then(|text| text.strip_suffix("\n  ]\n}"));
-    inside.unwrap_or_default().to_owned()
+    let mut text = serde_json::to_string_pretty(&listed).unwrap_or_default();
+    let (before, behind) = ("{\n  \"\": [", "\n  ]\n}");
+    if !text.starts_with(before) || !text.ends_with(behind) {
+        return String::new();
+    }
+    text.truncate(text.len() - behind.len());
+    text.drain(..before.len());
+    text
 }
 
 /// What the records of a task say of its last attempt and of its end.

@@ -144,7 +144,12 @@ impl Ui {
                 .par_chunks(TASKS)
                 .map_init(own, |session, some| text::in_json(&json::tasks(session, some)).into_owned())
                 .collect();
-            self.print(&format!("{}{}", if at == 0 { "" } else { "," }, texts.join(",")));
+            for (place, text) in texts.iter().enumerate() {
+                if at + place > 0 {
+                    self.print(",");
+                }
+                self.print(text);
+            }
         }
         self.print("\n  ]\n}\n");
         Ok(())

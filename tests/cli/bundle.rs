@@ -5,6 +5,7 @@ mod away; // the clone on the other side
 mod bad_files; // what is refused, by name, with no ref written
 mod killed; // commands that die in between
 mod outbox; // a hub that stays away
+mod reserve; // races and deaths while tasks are reserved
 
 use std::fs;
 use std::path::PathBuf;
@@ -420,7 +421,8 @@ fn a_project_that_goes_by_bundle_is_not_claimed_online() {
     plant_node(&gap.sandbox, "n1", &json!({}));
     refused(&gap.boss.dispatch(&["assign", "a", "--node", "n1", "--json"]), "dispatch::bundle::only", 2);
     let scheduled = gap.boss.dispatch(&["schedule", "--json"]).success().json();
-    assert_eq!(scheduled["assigned"], json!([]));
+    assert_eq!((&scheduled["assigned"], &scheduled["pull"]), (&json!([]), &json!([])), "{scheduled}");
+    assert_eq!(gap.boss.dispatch(&["schedule"]).success().stdout, "by bundle p/a\n");
     let why = gap.boss.dispatch(&["show", "a", "--json"]).success().json()["waits_for"].clone();
     assert_eq!(each(&why, "kind"), ["bundle"]);
     assert_eq!(each(&gap.trip(1)["merged"], "task"), ["p/a"]);

@@ -9,6 +9,9 @@ use crate::git::{IdMap, ObjectId, Repo};
 use crate::hub::format::Unreadable;
 use crate::task::event::{Event, VERSION};
 
+/// How many notes that lie side by side one thread reads.
+const TOGETHER: usize = 1024;
+
 /// What the note with the seals of one spec says, the lines oldest first.
 pub type Sealed = Result<Vec<Arc<Event>>, Unreadable>;
 
@@ -40,8 +43,20 @@ pub(super) struct Note {
     pub(super) sealed: Sealed,
 }
 
-/// A fold, whether all of it was there, and how much of it was not known.
-type Read = (Arc<Fold>, bool, usize);
+/// A fold whose notes are listed.
+struct Listed {
+    fold: Arc<Fold>,
+    /// The places of those that are to be read yet.
+    blanks: Vec<usize>,
+    is_whole: bool,
+}
+
+/// A note that is to be read: which of which fold.
+struct Blank {
+    fold: usize,
+    note: usize,
+    blob: ObjectId,
+}
 
 impl Default for Seals {
     fn default() -> Self {
@@ -50,7 +65,7 @@ impl Default for Seals {
 }
 
 impl Seals {
-    /// Reads the folders that an earlier reading does not have, and of those the notes that it does not have.
+    /// Lists the folders that an earlier reading does not have, and reads the notes that it does not have.
     pub(super) fn read(repo: &Repo, tip: Option<ObjectId>, before: &Self) -> Self {
         if tip == before.tip && before.is_whole {
             return Self { fresh: 0, ..before.clone() };
@@ -64,21 +79,34 @@ impl Seals {
         // A handle of one's own for each thread: what it has unpacked is not shared.
         let handle = Mutex::new(repo.clone());
         let own = || handle.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let read = |repo: &mut Repo, folder: Folder| {
+        let list = |repo: &mut Repo, folder: Folder| {
             let old = before.folds.iter().find(|old| old.folder.prefix == folder.prefix);
             match old {
-                Some(old) if old.folder == folder => (old.clone(), true, 0),
-                old => Fold::read(repo, folder, old),
+                Some(old) if old.folder == folder => {
+                    Listed { fold: old.clone(), blanks: Vec::new(), is_whole: true }
+                }
+                old => Listed::of(repo, folder, old),
             }
         };
-        let found: Vec<Read> = folders.into_par_iter().map_init(own, read).collect();
-        Self {
-            tip,
-            wrong: None,
-            is_whole: found.iter().all(|(_, is_whole, _)| *is_whole),
-            fresh: found.iter().map(|(_, _, fresh)| fresh).sum(),
-            folds: found.into_iter().map(|(fold, _, _)| fold).collect(),
+        let mut listed: Vec<Listed> = folders.into_par_iter().map_init(own, list).collect();
+        let mut blanks: Vec<Blank> = Vec::new();
+        for (fold, of) in listed.iter_mut().enumerate() {
+            let blob = |note: usize| of.fold.notes[note].blob;
+            blanks.extend(of.blanks.drain(..).map(|note| Blank { fold, note, blob: blob(note) }));
         }
+        repo.sort_as_packed(&mut blanks, |blank| blank.blob);
+        let read = |repo: &mut Repo, some: &[Blank]| -> Vec<Option<Sealed>> {
+            some.iter().map(|blank| read_note(repo, blank.blob)).collect()
+        };
+        let texts: Vec<Option<Sealed>> = blanks.par_chunks(TOGETHER).map_init(own, read).flatten_iter().collect();
+        let mut is_whole = listed.iter().all(|of| of.is_whole);
+        for (blank, sealed) in blanks.iter().zip(texts) {
+            is_whole &= sealed.is_some();
+            let notes = &mut Arc::make_mut(&mut listed[blank.fold].fold).notes;
+            notes[blank.note].sealed = sealed.unwrap_or(Err(Unreadable::Malformed("seal")));
+        }
+        let folds = listed.into_iter().map(|of| of.fold).collect();
+        Self { tip, wrong: None, is_whole, fresh: blanks.len(), folds }
     }
 
     /// Maps each spec to its seals.
@@ -87,27 +115,22 @@ impl Seals {
     }
 }
 
-impl Fold {
-    fn read(repo: &Repo, folder: Folder, old: Option<&Arc<Self>>) -> Read {
+impl Listed {
+    /// Lists a folder, and takes over what an earlier reading of it has.
+    fn of(repo: &Repo, folder: Folder, old: Option<&Arc<Fold>>) -> Self {
         let known: IdMap<&Sealed> =
             old.into_iter().flat_map(|old| &old.notes).map(|note| (note.blob, &note.sealed)).collect();
-        let (entries, mut is_whole) = repo.notes_in(&folder);
-        let mut fresh = 0;
+        let (entries, is_whole) = repo.notes_in(&folder);
+        let mut blanks = Vec::new();
         let mut notes = Vec::with_capacity(entries.len());
         for (spec, blob) in entries {
-            let sealed = match known.get(&blob) {
-                Some(sealed) => (*sealed).clone(),
-                None => {
-                    fresh += 1;
-                    read_note(repo, blob).unwrap_or_else(|| {
-                        is_whole = false;
-                        Err(Unreadable::Malformed("seal"))
-                    })
-                }
-            };
+            let sealed = known.get(&blob).map(|sealed| (*sealed).clone()).unwrap_or_else(|| {
+                blanks.push(notes.len());
+                Err(Unreadable::Malformed("seal"))
+            });
             notes.push(Note { spec, blob, sealed });
         }
-        (Arc::new(Self { folder, notes }), is_whole, fresh)
+        Self { fold: Arc::new(Fold { folder, notes }), blanks, is_whole }
     }
 }
 

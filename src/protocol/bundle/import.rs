@@ -48,12 +48,16 @@ pub struct Imported {
     pub fenced: Vec<Fenced>,
 }
 
-/// Takes in the results of a file.
-pub fn import(session: &Session, path: &Path, dry_run: bool) -> Result<Imported> {
+/// Reads the header of a file with results, and refuses any other; the hub is not asked.
+pub fn read(session: &Session, path: &Path) -> Result<Bundle> {
     super::refuse_away(session, Refused::NoCollect)?;
     let bundle = Bundle::read(path)?;
     bundle.demand(Kind::Results)?;
-    session.sync()?;
+    Ok(bundle)
+}
+
+/// Takes in the results of a file, in a clone that has just read the hub.
+pub fn import(session: &Session, bundle: &Bundle, dry_run: bool) -> Result<Imported> {
     bundle.demand_repository(super::repository(&session.snapshot()?))?;
     let node = &bundle.contents.stamp.node;
     let logs = session.hub.layout.logs(node);
@@ -64,12 +68,13 @@ pub fn import(session: &Session, path: &Path, dry_run: bool) -> Result<Imported>
     let manifest = bundle.unpack(&session.hub)?;
     let last = session.hub.pinned_manifest(&Layout::imported(node))?;
     let is_again = last.is_some_and(|last| last.id == manifest.id);
-    let carried = carried(session, &bundle)?;
+    let carried = carried(session, bundle)?;
     let mut imported = Imported { node: node.clone(), taken: Vec::new(), already: Vec::new(), fenced: Vec::new() };
-    claims(session, carried, dry_run, is_again, &mut imported)?;
+    let mut beside = if dry_run { Vec::new() } else { note_edits(session, bundle)? };
+    claims(session, carried, &mut beside, dry_run, is_again, &mut imported)?;
     if !dry_run {
-        keep_attempts(session, &bundle, &mut imported)?;
-        notes(session, &bundle)?;
+        keep_attempts(session, bundle, &mut imported)?;
+        notes(session, bundle, beside)?;
         session.hub.pin_manifest(&Layout::imported(node), bundle.contents.manifest)?;
     }
     Ok(imported)
@@ -97,39 +102,53 @@ fn carried(session: &Session, bundle: &Bundle) -> Result<Vec<(Carried, Phase)>> 
     Ok(found)
 }
 
-/// Moves the claims, all in one push; what moved meanwhile is looked at again.
+/// Moves the claims, all in one push with their branches and what goes `beside` them; what did not get through is looked at
+/// again. What goes beside is taken out once it is there.
 fn claims(
     session: &Session,
     mut open: Vec<(Carried, Phase)>,
+    beside: &mut Vec<Edit>,
     dry_run: bool,
     is_again: bool,
     imported: &mut Imported,
 ) -> Result<()> {
     for turn in 0.. {
         let snapshot = session.snapshot()?;
-        let (mut claims, mut branches, mut left) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut edits, mut branches, mut left) = (Vec::new(), Vec::new(), Vec::new());
         for (carried, phase) in open {
             match carried.judge(session, &snapshot)? {
                 Step::Landed if turn == 0 => imported.already.push(carried.task),
                 Step::Landed => imported.taken.push((carried.task, phase)),
                 Step::Move { .. } if dry_run => imported.taken.push((carried.task, phase)),
                 Step::Move { claim, branch } => {
-                    claims.push(claim);
+                    edits.push(claim);
                     branches.extend(branch);
                     left.push((carried, phase));
                 }
                 Step::Fenced(why) => fence(session, carried, why, dry_run, is_again, imported)?,
             }
         }
-        let Some(first) = claims.first().map(|edit| edit.name.clone()) else { return Ok(()) };
+        let Some(first) = edits.first().map(|edit| edit.name.clone()) else { return Ok(()) };
         if turn == TRIES {
             return Err(session.hub.refused(first).into());
         }
         if turn < TOGETHER {
-            claims.extend(branches);
+            edits.extend(branches);
         }
-        session.publish_and_sync(&claims)?;
-        open = left;
+        let count = edits.len();
+        edits.append(beside);
+        let answers = session.hub.publish(&edits)?;
+        if !all_yes(&answers[count..]) {
+            *beside = edits.split_off(count);
+        }
+        // As online, the claim's answer alone decides.
+        let (made, lost): (Vec<_>, Vec<_>) = left.into_iter().zip(answers).partition(|(_, answer)| answer.is_yes());
+        imported.taken.extend(made.into_iter().map(|((carried, phase), _)| (carried.task, phase)));
+        open = lost.into_iter().map(|(left, _)| left).collect();
+        if open.is_empty() {
+            return Ok(());
+        }
+        session.sync()?;
     }
     Ok(())
 }
@@ -173,29 +192,35 @@ fn keep_attempts(session: &Session, bundle: &Bundle, imported: &mut Imported) ->
 }
 
 /// Brings the notes and the record of the node. They explain and decide nothing, and the same file brings them again.
-fn notes(session: &Session, bundle: &Bundle) -> Result<()> {
-    let hub = &session.hub;
+fn notes(session: &Session, bundle: &Bundle, mut edits: Vec<Edit>) -> Result<()> {
     for _ in 0..TOGETHER {
-        let mut edits: Vec<Edit> = Vec::new();
-        for (item, id) in &bundle.contents.refs {
-            let name = item.name(&hub.layout);
-            let known = match item {
-                Item::Status(_) => hub.known(&name),
-                Item::Logs(_) => hub.fetch_unmirrored(std::slice::from_ref(&name))?.get(&name).copied(),
-                Item::Node(node) => {
-                    edits.extend(node_edit(session, node, *id));
-                    continue;
-                }
-                _ => continue,
-            };
-            edits.extend(hub.take_in_notes(&name, known, *id, &session.by, &session.ambient)?);
-        }
-        if edits.is_empty() || all_yes(&hub.publish(&edits)?) {
+        if edits.is_empty() || all_yes(&session.hub.publish(&edits)?) {
             break;
         }
         session.sync()?;
+        edits = note_edits(session, bundle)?;
     }
     Ok(())
+}
+
+/// What of the notes and the record of the node the hub does not have.
+fn note_edits(session: &Session, bundle: &Bundle) -> Result<Vec<Edit>> {
+    let hub = &session.hub;
+    let mut edits: Vec<Edit> = Vec::new();
+    for (item, id) in &bundle.contents.refs {
+        let name = item.name(&hub.layout);
+        let known = match item {
+            Item::Status(_) => hub.known(&name),
+            Item::Logs(_) => hub.fetch_unmirrored(std::slice::from_ref(&name))?.get(&name).copied(),
+            Item::Node(node) => {
+                edits.extend(node_edit(session, node, *id));
+                continue;
+            }
+            _ => continue,
+        };
+        edits.extend(hub.take_in_notes(&name, known, *id, &session.by, &session.ambient)?);
+    }
+    Ok(edits)
 }
 
 /// The node's own word about itself, unless another clone of that name is known here.

@@ -12,6 +12,7 @@ use crate::git::bundle::check_free;
 use crate::hub::Layout;
 use crate::hub::bundle::{Item, Kind, Stamp};
 use crate::hub::snapshot::{Snapshot, Task, chain_of, target_of};
+use crate::protocol::claim::all_yes;
 use crate::protocol::error::{Error, Result};
 use crate::protocol::repair::mended;
 use crate::protocol::session::Session;
@@ -64,11 +65,12 @@ pub fn create(session: &Session, path: &Path, options: &Options) -> Result<Made>
         return Ok(made);
     }
     if !chosen.is_empty() {
-        reserve(session, &chosen, options)?;
+        let own = reserve(session, &chosen, options)?;
         snapshot = session.snapshot()?;
+        // Somebody else may have been faster, for the same node.
+        let is_own = |task: &Task| task.claim().is_some_and(|claim| own.contains(&claim.id));
+        chosen.retain(|task| snapshot.get(task).is_some_and(is_own));
     }
-    let held: HashSet<&TaskName> = reserved(&snapshot, &options.node).map(Task::name).collect();
-    chosen.retain(|task| held.contains(task));
     pack(session, &snapshot, path, options, chosen)
 }
 
@@ -174,8 +176,10 @@ fn refuse_left(
     Ok(())
 }
 
-/// Wins the reservations, each by compare-and-swap; what somebody else was faster with is left to them.
-fn reserve(session: &Session, chosen: &[TaskName], options: &Options) -> Result<()> {
+/// Wins the reservations, each by compare-and-swap; what somebody else was faster with is left to them. Returns the claims
+/// that were tried.
+fn reserve(session: &Session, chosen: &[TaskName], options: &Options) -> Result<HashSet<ObjectId>> {
+    let mut own = HashSet::new();
     let hold = SignedDuration::try_from(*options.hold).unwrap_or(SignedDuration::MAX);
     let until = session.ambient.now().checked_add(hold).unwrap_or(Timestamp::MAX);
     for turn in 1.. {
@@ -188,17 +192,28 @@ fn reserve(session: &Session, chosen: &[TaskName], options: &Options) -> Result<
             edits.push(assign::reservation(&quick, task, &options.node, until)?);
         }
         quick.hub.repo.keep()?;
+        own.extend(edits.iter().filter_map(|edit| edit.new));
         let Some(first) = edits.first().map(|edit| edit.name.clone()) else { break };
         if turn > TRIES {
             return Err(session.hub.refused(first).into());
         }
-        session.publish_and_sync(&edits)?;
+        let answers = session.hub.publish(&edits)?;
         // A task that was sealed meanwhile has no claim ref either: ours would be void, and is taken back.
+        if all_yes(&answers) && !has_newer_seals(session, &snapshot)? {
+            break;
+        }
+        session.sync()?;
         let after = session.snapshot()?;
         let void = seal::leftover_edits(session, chosen.iter().filter_map(|name| after.get(name)))?;
         session.hub.publish(&void)?;
     }
-    Ok(())
+    Ok(own)
+}
+
+/// Says whether anything was sealed on the hub since the snapshot: what is far less to ask than everything.
+fn has_newer_seals(session: &Session, snapshot: &Snapshot) -> Result<bool> {
+    let name = session.hub.layout.sealed();
+    Ok(session.hub.look(std::slice::from_ref(&name))?.get(&name).copied() != snapshot.sealed_tip)
 }
 
 fn pack(

@@ -21,6 +21,8 @@ fn under_way() -> Gap {
     gap.results("back2");
     queue(&gap.boss, &["d"]);
     gap.work("out3");
+    // What was pushed is looked at again by the next who reads the hub, not by what is refused below.
+    gap.boss.dispatch(&["collect", "--dry-run"]).success();
     gap
 }
 
