@@ -134,3 +134,66 @@ fn many_refs_are_read_from_one_file() {
     assert_eq!(out.success().stdout.matches("running").count(), 308);
     assert_eq!(trace.processes(), 1, "{:?}", trace.command_lines());
 }
+
+#[test]
+fn what_follows_a_claim_asks_no_more_than_it_must() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let a = sandbox.repo("a");
+    enqueue_lines(&a, &["t1", "t2", "t3", "t4", "t5", "t6"].map(|id| (id, "true")));
+    a.dispatch(&["claim", "t1"]).success();
+    let branch = a.git(&["for-each-ref", "--format=%(refname:short)", "refs/heads/task/"]);
+    a.git(&["checkout", "--quiet", &branch]);
+    a.write("made.txt", "made\n");
+    a.commit("Work");
+    // The fetches, the pushes, and all git processes of ours.
+    let costs: &[(&[&str], [usize; 3])] = &[
+        (&["finish", "t1"], [0, 1, 3]),
+        (&["wait", "t1"], [1, 0, 1]),
+        (&["assign", "t2", "--node", "a"], [2, 1, 3]),
+        (&["bundle", "create", "../there", "--for", "vault", "--count", "2"], [1, 1, 4]),
+        // Written again, it reserves nothing.
+        (&["bundle", "create", "../again", "--for", "vault", "--count", "2"], [1, 0, 2]),
+        // The claim, the seal and the note, the claim's end; it looks before, and again before it seals.
+        (&["cancel", "t6"], [3, 3, 6]),
+        (&["retry", "t6"], [2, 1, 3]),
+        (&["reap"], [1, 0, 1]),
+        (&["collect", "--dry-run"], [1, 0, 1]),
+        (&["collect"], [2, 3, 5]),
+        // The target with the claims, the seals, the clean-up; then there is nothing more to collect.
+        (&["collect"], [1, 0, 1]),
+        (&["gc"], [1, 0, 3]),
+    ];
+    let mut wrong = Vec::new();
+    for (args, expected) in costs {
+        let (out, trace) = a.traced(args);
+        out.success();
+        let found = [trace.count("fetch"), trace.count("push"), trace.processes()];
+        if found != *expected {
+            wrong.push(format!("{args:?}: {found:?} and not {expected:?}: {:?}", trace.commands()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn each_task_of_a_node_starts_the_same_few_processes() {
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let a = sandbox.repo("a");
+    let costs = |tasks: &[(&str, &str)]| {
+        enqueue_lines(&a, tasks);
+        let (out, trace) = a.traced(&["run"]);
+        out.success();
+        (trace.processes(), trace.commands())
+    };
+    // The slot is made.
+    costs(&[("s1", "true")]);
+    let (one, _) = costs(&[("t1", "true")]);
+    let (three, commands) = costs(&[("t2", "true"), ("t3", "true"), ("t4", "true")]);
+    // The claim and the look after it, four that make the slot ready and look at what was made, its way here, the end.
+    assert_eq!((three - one) / 2, 8, "{commands:?}");
+    let make = "echo $DISPATCH_ID > $DISPATCH_ID.txt";
+    let (one, _) = costs(&[("u1", make)]);
+    let (three, commands) = costs(&[("u2", make), ("u3", make), ("u4", make)]);
+    // What was left uncommitted is committed.
+    assert_eq!((three - one) / 2, 11, "{commands:?}");
+}
