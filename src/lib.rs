@@ -84,6 +84,7 @@
 //! | 1 | 2.00 | 1.00 | 88 | 751 | 18 | 939 | 0 |
 //! | 4 | 2.00 | 1.00 | 79 | 726 | 51 | 2,630 | 24 |
 //! | 16 | 2.00 | 1.00 | 77 | 726 | 189 | 9,488 | 120 |
+//! | 64 | 2.00 | 1.00 | 44 | 724 | 729 | 35,312 | 504 |
 //!
 //! **How refs lie.** A claim and a poll on a hub with 2,000 claims cost the same, within a tenth, in one file (`packed-refs`) and in a
 //! reftable; a file each costs a fifth more (622, 646 and 778 ms of processor time for a claim, 207, 218 and 255 for a poll, git's
