@@ -44,7 +44,9 @@
 //!
 //! | | pushes | fetches |
 //! | --- | --- | --- |
-//! | a batch of specs, whatever its size | 1 | 1 |
+//! | a batch of specs, whatever its size | 1 | 0; 1 where the queue or a claim has moved since this clone read it, or more than 16 claims stand |
+//! | claiming by hand, of as many tasks as are asked for | 1 | 1; likewise 2 |
+//! | finishing by hand | 1 | 0; likewise 1 |
 //! | claiming, of as many tasks as there are free slots | 1 | 1, after the poll that found them |
 //! | an attempt's end | 1 | 0 |
 //! | a collect, of as many tasks as are done | 3 | 2 |

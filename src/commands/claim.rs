@@ -5,11 +5,11 @@ use serde_json::json;
 use super::{Context, Outcome, resolve};
 use crate::config::Dur;
 use crate::exit::Exit;
-use crate::hub::snapshot::Task;
-use crate::protocol::assign::take_back;
+use crate::hub::snapshot::{Snapshot, Task};
+use crate::protocol::assign::{overdue, take_back};
 use crate::protocol::claim::{self, Options};
 use crate::protocol::hand::claim_by_hand;
-use crate::protocol::{Error, Session, branch};
+use crate::protocol::{Error, Session, branch, pick};
 use crate::task::name::NameKind;
 use crate::task::text::escaped;
 use crate::task::{Hold, Name, Phase, State, TaskName};
@@ -37,6 +37,16 @@ pub struct Args {
     hold: Option<Dur>,
 }
 
+/// What one try at claiming came to.
+struct Round {
+    /// What was known before it.
+    snapshot: Snapshot,
+    /// What came of it; what an interrupted command had won already first.
+    claimed: claim::Claimed,
+    /// The tasks that others were faster at.
+    lost: Vec<TaskName>,
+}
+
 /// Claims.
 pub fn run(context: &Context, args: &Args) -> Outcome {
     let mut session = context.open(&Vec::new())?;
@@ -46,55 +56,27 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let progress = Progress::start(&context.ui, "claiming");
     // Two that claim in one clone, in its worktrees perhaps: what one is about to follow up is no leftover of a crash.
     let lock = session.state.lock_claims(session.hub.deadline).map_err(Error::from)?;
-    session.sync()?;
-    // What was meant for a node that did not begin it in time is anybody's.
-    if take_back(&session, &session.snapshot()?)? {
-        session.sync()?;
-    }
-    let snapshot = session.snapshot()?;
-    let tasks = resolve(&session, &snapshot, &args.tasks)?;
-    let hold = args.hold.unwrap_or(HOLD);
-    let until = session
-        .ambient
-        .now()
-        .saturating_add(jiff::SignedDuration::try_from(*hold).unwrap_or(jiff::SignedDuration::MAX));
-    let mut options = Options {
-        count: if tasks.is_empty() { args.count } else { tasks.len() },
-        tasks: tasks.iter().cloned().collect(),
-        node: session.node.clone(),
-        hold: Hold::Hand,
-        until: Some(until.map_err(|_| Error::from(crate::git::Error::Interrupted))?),
-        over: Vec::new(),
+    // What is known may do: whether it still holds is told by the push itself.
+    let is_clean = lock.as_ref().is_some_and(|lock| lock.is_clean);
+    let round = match session.ground()?.filter(|_| is_clean) {
+        Some(ground) => at_once(&session, args, ground)?,
+        None => None,
     };
-    // What an interrupted command of this clone won already is this command's too.
-    let mut unfinished = if lock.is_some() { claim::unfinished(&session, &snapshot, &options) } else { Vec::new() };
-    let is_held = |task: &TaskName| unfinished.iter().any(|won| won.claim.record.task == *task);
-    options.tasks.retain(|task| !is_held(task));
-    options.count -= unfinished.len();
-    let open: Vec<TaskName> = tasks.iter().filter(|task| !is_held(task)).cloned().collect();
-    let mut lost = refused(&session, &snapshot, &open, &options)?;
-    let mut claimed = claim::Claimed::default();
-    if options.count > 0 {
-        claimed = claim_by_hand(&session, &snapshot, &options)?;
-        if lock.is_some() && !claimed.lost.is_empty() {
-            // The push of a command that was killed may land late, and ours lose against it.
-            options.tasks = claimed.lost.iter().cloned().collect();
-            options.count = options.tasks.len();
-            unfinished.extend(claim::unfinished(&session, &session.snapshot()?, &options));
-            claimed.lost.retain(|task| !unfinished.iter().any(|won| won.claim.record.task == *task));
-        }
-    }
+    let Round { snapshot, claimed, lost } = match round {
+        Some(round) => round,
+        None => after_a_look(&session, args, lock.is_some())?,
+    };
     let mut kept = Vec::new();
-    for won in claimed.won.iter().chain(&unfinished) {
+    for won in &claimed.won {
         kept.extend(branch::create(&session, won)?);
     }
-    claimed.won.splice(0..0, unfinished);
-    drop(lock);
+    if let Some(lock) = lock {
+        lock.end();
+    }
     drop(progress);
     for kept in &kept {
         context.ui.note(&format!("the work of an older branch of that name is kept at {kept}"));
     }
-    lost.extend(claimed.lost.iter().cloned());
     for (task, why) in &claimed.no_base {
         context.ui.warn(&format!("{task} waits: {why}"));
     }
@@ -103,6 +85,76 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     }
     tell(context, &session, &claimed, &lost)?;
     Ok(if claimed.won.is_empty() { Exit::Nothing } else { Exit::Done })
+}
+
+fn options(session: &Session, args: &Args, tasks: &[TaskName]) -> Result<Options, Error> {
+    let hold = args.hold.unwrap_or(HOLD);
+    let until = session
+        .ambient
+        .now()
+        .saturating_add(jiff::SignedDuration::try_from(*hold).unwrap_or(jiff::SignedDuration::MAX));
+    Ok(Options {
+        count: if tasks.is_empty() { args.count } else { tasks.len() },
+        tasks: tasks.iter().cloned().collect(),
+        node: session.node.clone(),
+        hold: Hold::Hand,
+        until: Some(until.map_err(|_| Error::from(crate::git::Error::Interrupted))?),
+        over: Vec::new(),
+    })
+}
+
+/// Claims on what this clone knows. `None` where that is not enough, or no longer so: then the hub has to be looked at.
+fn at_once(session: &Session, args: &Args, ground: Vec<String>) -> Result<Option<Round>, Error> {
+    let snapshot = session.snapshot()?;
+    let Ok(tasks) = resolve(session, &snapshot, &args.tasks) else { return Ok(None) };
+    let options = options(session, args, &tasks)?;
+    let is_open = |task: &TaskName| claim::obstacle(session, &snapshot, task, &options).is_none();
+    let is_plain = options.count > 0
+        && tasks.iter().all(is_open)
+        && overdue(session, &snapshot).is_empty()
+        && claim::unfinished(session, &snapshot, &options).is_empty();
+    if !is_plain {
+        return Ok(None);
+    }
+    let record = pick::own_record(session);
+    let claimed = claim::claim_at_once(session, &snapshot, &options, Some(record), ground)?;
+    Ok(claimed.filter(|claimed| !claimed.won.is_empty()).map(|mut claimed| {
+        let lost = std::mem::take(&mut claimed.lost);
+        Round { snapshot, claimed, lost }
+    }))
+}
+
+/// Reads the hub first, and takes up what an interrupted command of this clone won, where this one is `alone`.
+fn after_a_look(session: &Session, args: &Args, alone: bool) -> miette::Result<Round> {
+    session.sync()?;
+    // What was meant for a node that did not begin it in time is anybody's.
+    if take_back(session, &session.snapshot()?)? {
+        session.sync()?;
+    }
+    let snapshot = session.snapshot()?;
+    let tasks = resolve(session, &snapshot, &args.tasks)?;
+    let mut options = options(session, args, &tasks)?;
+    // What an interrupted command of this clone won already is this command's too.
+    let mut unfinished = if alone { claim::unfinished(session, &snapshot, &options) } else { Vec::new() };
+    let is_held = |task: &TaskName| unfinished.iter().any(|won| won.claim.record.task == *task);
+    options.tasks.retain(|task| !is_held(task));
+    options.count -= unfinished.len();
+    let open: Vec<TaskName> = tasks.iter().filter(|task| !is_held(task)).cloned().collect();
+    let mut lost = refused(session, &snapshot, &open, &options)?;
+    let mut claimed = claim::Claimed::default();
+    if options.count > 0 {
+        claimed = claim_by_hand(session, &snapshot, &options)?;
+        if alone && !claimed.lost.is_empty() {
+            // The push of a command that was killed may land late, and ours lose against it.
+            options.tasks = claimed.lost.iter().cloned().collect();
+            options.count = options.tasks.len();
+            unfinished.extend(claim::unfinished(session, &session.snapshot()?, &options));
+            claimed.lost.retain(|task| !unfinished.iter().any(|won| won.claim.record.task == *task));
+        }
+    }
+    lost.append(&mut claimed.lost);
+    claimed.won.splice(0..0, unfinished);
+    Ok(Round { snapshot, claimed, lost })
 }
 
 fn tell(context: &Context, session: &Session, claimed: &claim::Claimed, lost: &[TaskName]) -> Result<(), Error> {
@@ -156,7 +208,7 @@ fn own_branch<'a>(session: &Session, task: &'a Task) -> Option<&'a str> {
 /// is an error that says what it is.
 fn refused(
     session: &Session,
-    snapshot: &crate::hub::snapshot::Snapshot,
+    snapshot: &Snapshot,
     tasks: &[TaskName],
     options: &Options,
 ) -> Result<Vec<TaskName>, Error> {

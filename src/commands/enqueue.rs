@@ -11,7 +11,7 @@ use super::{Context, Outcome};
 use crate::exit::Exit;
 use crate::hub::snapshot::Snapshot;
 use crate::protocol::enqueue::doubts::doubts;
-use crate::protocol::enqueue::{Enqueued, Entry, Options, enqueue};
+use crate::protocol::enqueue::{Enqueued, Entry, Options, enqueue, may_go_at_once};
 use crate::protocol::{Error, Result, Session};
 use crate::task::name::NameKind;
 use crate::task::spec::Defaults;
@@ -65,9 +65,13 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let entries = read(context, &session, &args.paths)?;
     doubts(&session, &entries).iter().for_each(|doubt| context.ui.warn(doubt));
     let progress = Progress::start(&context.ui, "enqueueing");
-    session.sync()?;
+    let mut options =
+        Options { dry_run: args.dry_run, replace: args.replace, sign: args.sign, ..Options::default() };
+    options.at_once = may_go_at_once(&session, &entries, options)?;
+    if !options.at_once {
+        session.sync()?;
+    }
     let before = session.snapshot()?;
-    let options = Options { dry_run: args.dry_run, replace: args.replace, sign: args.sign, generation: None };
     let done = enqueue(&session, &entries, options)?;
     drop(progress);
     if context.ui.json {

@@ -28,15 +28,8 @@ pub struct Args {
 pub fn run(context: &Context, args: &Args) -> Outcome {
     let session = context.open(&Vec::new())?;
     let progress = Progress::start(&context.ui, "publishing");
-    // Finishing goes on without the hub: the result waits in the outbox then.
-    if let Err(error) = session.sync()
-        && !error.is_unreachable()
-    {
-        return Err(error.into());
-    }
-    let task = session.resolve(&session.snapshot()?, &args.task)?;
     let failure = args.failed.then(|| args.error.clone().unwrap_or_default());
-    let finished = finish_by_hand(&session, &task, failure)?;
+    let (task, finished) = finish_by_hand(&session, &args.task, failure.as_deref())?;
     drop(progress);
     match finished {
         Finished::Published => {

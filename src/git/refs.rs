@@ -67,6 +67,11 @@ impl Repo {
         Ok(found)
     }
 
+    /// Puts all refs into one file, as `git gc` does; what they hold stays as it is.
+    pub fn pack_refs(&self) -> Result<()> {
+        self.git().check(&["pack-refs", "--all"]).map(drop)
+    }
+
     /// Makes all the changes, or none of them.
     pub fn change_refs(&self, changes: &[RefChange], why: &str) -> Result<()> {
         if changes.is_empty() {

@@ -145,4 +145,39 @@ mod tests {
         drop(staged);
         assert_eq!(repo.refs_with_prefix("refs/stage/").unwrap(), [("refs/stage/own/1".to_owned(), blob)]);
     }
+
+    #[test]
+    fn each_ref_is_pushed_under_its_own_lease() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |name: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir(&path).unwrap();
+            Git::outside(&path).check(&["init", "--quiet", "--bare", "."]).unwrap();
+            Repo::open(&path).unwrap()
+        };
+        let (here, hub) = (open("here"), open("hub"));
+        let [a, b] = [b"a", b"b"].map(|text| here.write_blob(text).unwrap());
+        let url = folder.path().join("hub").display().to_string();
+        let remote = crate::git::remote::Remote { name: "hub".to_owned(), url: url.clone(), push_url: url };
+        let push = |changes: &[RefChange]| {
+            here.push(&remote, changes, false, "refs/stage/", std::time::Duration::from_secs(60)).unwrap();
+            assert_eq!(here.refs_with_prefix("refs/").unwrap(), [], "nothing is left here");
+        };
+        let named = |name: &str, old, new| RefChange::new(format!("refs/x/{name}"), old, new);
+        let many = |old, new| (0..WORTH_IT).map(move |at| named(&at.to_string(), old, Some(new)));
+        let others = ["wrong", "there", "gone", "kept"].map(|name| named(name, None, Some(a)));
+        push(&many(None, a).chain(others).collect::<Vec<_>>());
+        let others = [
+            named("wrong", Some(b), Some(b)),
+            named("there", None, Some(b)),
+            named("gone", Some(a), None),
+            named("kept", Some(b), None),
+        ];
+        push(&many(Some(a), b).chain(others).collect::<Vec<_>>());
+        let mut there = hub.refs_with_prefix("refs/").unwrap();
+        let moved = there.extract_if(.., |(_, id)| *id == b).count();
+        assert_eq!(moved, WORTH_IT);
+        let left: Vec<&str> = there.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(left, ["refs/x/kept", "refs/x/there", "refs/x/wrong"]);
+    }
 }

@@ -15,7 +15,31 @@ use super::repo::Repo;
 impl Repo {
     /// Finds the checkout that has the branch (a full name) checked out, if one has.
     pub fn checkout_of(&self, branch: &str) -> Result<Option<PathBuf>> {
-        Ok(self.checkouts()?.remove(branch))
+        if self.is_any_head(branch) { Ok(self.checkouts()?.remove(branch)) } else { Ok(None) }
+    }
+
+    /// Says whether the HEAD of any worktree names this branch, or cannot be told without git.
+    fn is_any_head(&self, branch: &str) -> bool {
+        let linked = match std::fs::read_dir(self.common_dir().join("worktrees")) {
+            Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        };
+        let Ok(mut folders) = linked else { return true };
+        folders.push(self.common_dir().to_owned());
+        folders.iter().any(|folder| {
+            let path = folder.join("HEAD");
+            let text = match std::fs::read_to_string(&path) {
+                Ok(text) if !path.is_symlink() => text,
+                // A folder that is on its way out.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return false,
+                _ => return true,
+            };
+            // A branch may be another name of this one.
+            text.strip_prefix("ref: ")
+                .map(str::trim)
+                .is_some_and(|named| named == branch || self.symbolic_ref(named).is_some())
+        })
     }
 
     /// Lists the checkouts that are there, by the full name of the branch that each has checked out.

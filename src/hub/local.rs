@@ -34,7 +34,31 @@ pub struct LocalState {
 
 /// A lock of this clone, given up when dropped or when the process ends.
 #[derive(Debug)]
-pub struct CloneLock(#[expect(dead_code, reason = "held for its lock")] File);
+pub struct CloneLock(File);
+
+/// The lock on claiming by hand. Its file is not empty while a command is under way: the next one sees by it that the last
+/// did not come to its end, and may have won what it never followed up.
+#[derive(Debug)]
+pub struct ClaimsLock {
+    lock: CloneLock,
+    /// Whether the command before came to its end.
+    pub is_clean: bool,
+}
+
+impl ClaimsLock {
+    /// Marks that a command is under way.
+    fn begin(mut lock: CloneLock) -> std::io::Result<Self> {
+        let is_clean = lock.0.metadata()?.len() == 0;
+        lock.0.write_all(b"under way\n")?;
+        Ok(Self { lock, is_clean })
+    }
+
+    /// Gives the lock up at the end of a command that followed up what it won.
+    pub fn end(self) {
+        // Where that fails the next command looks at the hub before it claims: no more than that.
+        let _ = self.lock.0.set_len(0);
+    }
+}
 
 impl LocalState {
     /// Opens the folder, and draws the clone's id where it has none.
@@ -107,6 +131,16 @@ impl LocalState {
         persist(&path, &text)
     }
 
+    /// Writes a record of what can be read again, whole or not at all; what the disk has of it after a loss of power is left
+    /// to chance.
+    pub fn note<T: Serialize>(&self, name: &str, record: &T) -> Result<()> {
+        let path = self.path(name);
+        let text = serde_json::to_vec_pretty(record)
+            .map_err(|error| Error::State { path: path.clone(), detail: error.to_string() })?;
+        let file = written(&path, |file| file.write_all(&text))?;
+        put(file, &path)
+    }
+
     /// Removes a record; one that is gone already is no error.
     pub fn remove(&self, name: &str) -> Result<()> {
         let path = self.path(name);
@@ -135,8 +169,10 @@ impl LocalState {
     }
 
     /// Waits for the lock on claiming by hand in this clone, in the same way.
-    pub fn lock_claims(&self, patience: Duration) -> Result<Option<CloneLock>> {
-        self.wait_for_lock_file("claim.lock", patience)
+    pub fn lock_claims(&self, patience: Duration) -> Result<Option<ClaimsLock>> {
+        let lock = self.wait_for_lock_file("claim.lock", patience)?;
+        let failed = |error| Error::from(GitError::file(self.path("claim.lock"), error));
+        lock.map(|lock| ClaimsLock::begin(lock).map_err(failed)).transpose()
     }
 
     fn wait_for_lock_file(&self, name: &str, patience: Duration) -> Result<Option<CloneLock>> {
@@ -169,16 +205,28 @@ pub fn persist(path: &Path, content: &[u8]) -> Result<()> {
 
 fn persist_with(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<()> {
     let failed = |error| Error::from(GitError::file(path, error));
+    let file = written(path, |file| fill(file).and_then(|()| file.sync_all()))?;
+    put(file, path)?;
+    // Without it the rename itself may be lost with the power.
+    let folder = path.parent().unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+}
+
+/// Fills a temporary file beside `path`.
+fn written(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<tempfile::NamedTempFile> {
+    let failed = |error| Error::from(GitError::file(path, error));
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(failed)?;
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     fill(file.as_file_mut()).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
+    Ok(file)
+}
+
+fn put(file: tempfile::NamedTempFile, path: &Path) -> Result<()> {
     fail::point("file.written");
-    file.persist(path).map_err(|error| failed(error.error))?;
+    file.persist(path).map_err(|error| Error::from(GitError::file(path, error.error)))?;
     fail::point("file.renamed");
-    // Without it the rename itself may be lost with the power.
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+    Ok(())
 }
 
 /// The line that names a file's inode; empty where there are none.

@@ -26,7 +26,7 @@ use std::time::Duration;
 pub use ability::{Abilities, Words};
 pub use error::{Error, Result};
 pub use layout::Layout;
-pub use publish::{Answer, Edit};
+pub use publish::{Answer, AtOnce, Edit};
 
 use crate::git::remote::Remote;
 use crate::git::{ObjectId, Repo};

@@ -37,6 +37,17 @@ impl Answer {
     }
 }
 
+/// What became of edits that were to be made at once, on what is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtOnce {
+    /// All of them were made.
+    Made,
+    /// None was: something is not as it is known here, or the hub refuses.
+    NotMade,
+    /// Nobody knows; they may yet land.
+    Unheard,
+}
+
 /// How often a busy lock in this repository is tried again before the answer is `Unknown`.
 const LOCAL_TRIES: u32 = 5;
 
@@ -101,6 +112,32 @@ impl Hub {
             return Ok(answers);
         }
         Ok(answers)
+    }
+
+    /// Makes the edits in one atomic push without a look at the hub before, and only where the refs `still` stand there as they
+    /// are known here: git compares them with what the hub lists as this very push begins, and sends nothing where one of them
+    /// differs. So nothing is written to a hub that forgot what it had. What was not made is for a sync to settle.
+    pub fn publish_at_once(&self, edits: &[Edit], still: &[String]) -> Result<AtOnce> {
+        let Place::Remote(remote) = &self.place else { return Ok(AtOnce::NotMade) };
+        let abilities = self.abilities();
+        let is_possible = abilities.atomic != Some(false)
+            && edits.len() <= size_of_push(&abilities)
+            && edits.iter().all(|edit| self.is_possible(edit, &abilities));
+        if edits.is_empty() || !is_possible {
+            return Ok(AtOnce::NotMade);
+        }
+        // What is pushed onto itself moves nothing, and is refused where something else is there.
+        let is_moved = |name: &String| edits.iter().any(|edit| edit.name == *name);
+        let known = still.iter().filter(|name| !is_moved(name)).filter_map(|name| Some((name, self.known(name)?)));
+        let unmoved: Vec<Edit> = known.map(|(name, id)| Edit::new(name, Some(id), Some(id))).collect();
+        let Some(answers) = self.push_beside(remote, edits, &unmoved, true)? else {
+            if self.repo.is_without_atomic(remote, &edits[0], self.deadline)? {
+                self.words.learn(Lesson::NoAtomic);
+                return Ok(AtOnce::NotMade);
+            }
+            return Ok(AtOnce::Unheard);
+        };
+        Ok(if answers.iter().all(Answer::is_yes) { AtOnce::Made } else { AtOnce::NotMade })
     }
 
     fn publish_in_order(&self, edits: &[Edit], decides: usize) -> Result<Vec<Answer>> {
@@ -263,10 +300,22 @@ impl Hub {
 
     /// Pushes once; `None` where the hub answers, and said nothing of any ref.
     pub(super) fn push(&self, remote: &Remote, edits: &[Edit], atomic: bool) -> Result<Option<Vec<Answer>>> {
+        self.push_beside(remote, edits, &[], atomic)
+    }
+
+    /// Pushes once, beside refs that are not to be moved.
+    fn push_beside(
+        &self,
+        remote: &Remote,
+        edits: &[Edit],
+        unmoved: &[Edit],
+        atomic: bool,
+    ) -> Result<Option<Vec<Answer>>> {
         if edits.is_empty() {
             return Ok(Some(Vec::new()));
         }
-        let pushed = match self.repo.push(remote, edits, atomic, &Layout::outgoing(), self.deadline) {
+        let all = [edits, unmoved].concat();
+        let pushed = match self.repo.push(remote, &all, atomic, &Layout::outgoing(), self.deadline) {
             Ok(pushed) => pushed,
             // It may have got through before it went silent: reading again tells.
             Err(error) if error.is_unreachable() => {

@@ -34,6 +34,8 @@ pub struct Tasks {
     /// Records that cannot be read, for people: where, and why.
     pub unreadable: Vec<(String, Unreadable)>,
     by_name: HashMap<TaskName, usize>,
+    open: Vec<usize>,
+    claimed: Vec<usize>,
 }
 
 /// The tip of a claim chain, read.
@@ -138,6 +140,16 @@ impl Tasks {
         self.by_name.get(name).map(|at| &self.tasks[*at])
     }
 
+    /// Lists the tasks that have not ended for good, each with its place in the queue: of a long queue these are few.
+    pub fn open(&self) -> impl Iterator<Item = (usize, &Task)> {
+        self.open.iter().map(|at| (*at, &self.tasks[*at]))
+    }
+
+    /// Lists the tasks whose claim chain is in force.
+    pub fn claimed(&self) -> impl Iterator<Item = &Task> {
+        self.claimed.iter().map(|at| &self.tasks[*at])
+    }
+
     /// Returns the place of a task in the queue.
     pub fn position(&self, name: &TaskName) -> Option<usize> {
         self.by_name.get(name).copied()
@@ -178,7 +190,16 @@ impl Snapshot {
                 }
             }
             if let Some(task) = decide(&hub.repo, &specs, claim, &seals) {
-                snapshot.by_name.insert(name.clone(), snapshot.tasks.len());
+                let at = snapshot.tasks.len();
+                snapshot.by_name.insert(name.clone(), at);
+                match task.standing {
+                    Standing::Sealed { .. } => {}
+                    Standing::Claimed(_) => {
+                        snapshot.open.push(at);
+                        snapshot.claimed.push(at);
+                    }
+                    Standing::Fresh | Standing::Unknown(_) => snapshot.open.push(at),
+                }
                 snapshot.tasks.push(task);
             }
         }
@@ -374,8 +395,10 @@ pub fn targets_of(hub: &Hub, task: &Task) -> Vec<String> {
 /// merged, and those that hold what they depend on.
 pub fn concerned_branches(hub: &Hub, snapshot: &Snapshot) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for task in snapshot.tasks.iter().filter(|task| !matches!(task.standing, Standing::Sealed { .. })) {
-        found.extend(targets_of(hub, task));
+    for (_, task) in snapshot.open() {
+        if task.spec.record.target.is_some() || task.claim_in(Phase::Merged).is_some() {
+            found.extend(targets_of(hub, task));
+        }
         let dependencies = task.spec.record.depends_on.iter().filter_map(|name| snapshot.get(name));
         found.extend(dependencies.filter_map(|dependency| landed_apart(hub, dependency)));
     }
@@ -386,8 +409,10 @@ pub fn concerned_branches(hub: &Hub, snapshot: &Snapshot) -> BTreeSet<String> {
 /// Names the branch that a sealed task was merged into, as long as its merge commit is not here.
 fn landed_apart(hub: &Hub, task: &Task) -> Option<String> {
     let Standing::Sealed { seal, .. } = &task.standing else { return None };
+    // What the default target holds is read with it.
+    let branch = seal.target.as_ref().filter(|branch| **branch != hub.target)?;
+    let branch = Some(branch.clone()).filter(|branch| crate::task::spec::is_branch(branch))?;
     let merge = ObjectId::from_hex(seal.merge_commit.as_ref()?.as_bytes()).ok()?;
-    let branch = seal.target.clone().filter(|branch| crate::task::spec::is_branch(branch))?;
     (!hub.repo.has(merge)).then_some(branch)
 }
 

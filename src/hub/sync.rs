@@ -28,7 +28,12 @@ pub struct Remembered {
     pub missing: BTreeSet<String>,
     /// The remote's default branch, as it said when first asked.
     pub default_branch: Option<String>,
+    /// How many refs of the mirror were moved since all refs were packed last.
+    pub loose: usize,
 }
+
+/// From so many moved refs on they are packed: reading as many files costs more, here and in git, at every look.
+const WORTH_PACKING: usize = 300;
 
 /// How often a fetch is tried where the hub answers: once more without the branches that are missing, and once more
 /// after another process, or what a killed one left, has got out of the way.
@@ -41,6 +46,8 @@ pub struct Synced {
     pub at: Timestamp,
     /// What the hub no longer has, where it lost its memory; then nothing was moved here.
     pub memory_lost: Option<String>,
+    /// Whether anything had changed on it.
+    pub has_moved: bool,
 }
 
 impl Hub {
@@ -48,7 +55,7 @@ impl Hub {
     pub fn sync(&self, state: &LocalState, ambient: &Ambient, branches: &[String]) -> Result<Synced> {
         let at = ambient.now();
         let Place::Remote(remote) = &self.place else {
-            return Ok(Synced { at, memory_lost: None });
+            return Ok(Synced { at, memory_lost: None, has_moved: true });
         };
         // One sync of this clone at a time: one that began earlier and ended later would look like a hub that went back.
         let _lock = state.lock_mirror(self.deadline)?;
@@ -66,17 +73,24 @@ impl Hub {
         }
         remembered.missing.clone_from(&judged.missing);
         let memory_lost = (!judged.lost.is_empty()).then(|| judged.lost.join(", "));
+        let mut moved = 0;
         if memory_lost.is_none() {
-            self.move_whole_mirror(&mirror, &arrived, &judged, &fetched);
+            moved = self.move_whole_mirror(&mirror, &arrived, &judged, &fetched);
+        }
+        remembered.loose += moved;
+        if remembered.loose >= WORTH_PACKING {
+            // Where it fails, they are read as they are.
+            let _ = self.repo.pack_refs();
+            remembered.loose = 0;
         }
         remembered.url = remote.url.clone();
         remembered.synced_at = Some(at);
-        state.write("hub.json", &remembered)?;
+        state.note("hub.json", &remembered)?;
         // An emptied hub has no target either.
         if memory_lost.is_none() && !fetched.contains(&self.target) {
             return Err(GitError::NoTarget { branch: self.target.clone() }.into());
         }
-        Ok(Synced { at, memory_lost })
+        Ok(Synced { at, memory_lost, has_moved: moved > 0 })
     }
 
     fn is_chain_missing(&self, judged: &Judgement) -> bool {
@@ -157,14 +171,14 @@ impl Hub {
         Ok(mirror)
     }
 
-    /// Moves the mirror to what arrived, that of the branches fetched with it.
+    /// Moves the mirror to what arrived, that of the branches fetched with it; returns how many refs that were.
     fn move_whole_mirror(
         &self,
         mirror: &BTreeMap<String, ObjectId>,
         arrived: &BTreeMap<String, ObjectId>,
         judged: &Judgement,
         fetched: &BTreeSet<String>,
-    ) {
+    ) -> usize {
         let mut changes = Vec::new();
         for (name, id) in arrived {
             let old = mirror.get(name).copied();
@@ -191,6 +205,7 @@ impl Hub {
                 let _ = self.repo.change_refs(std::slice::from_ref(change), "git dispatch: sync");
             }
         }
+        changes.len()
     }
 }
 

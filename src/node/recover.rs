@@ -77,7 +77,7 @@ pub fn recover(session: &Session, announce: &dyn Announce) -> Result<()> {
 pub fn release_late_landings(session: &Session, held: &[ObjectId], announce: &dyn Announce) -> Result<()> {
     let snapshot = session.snapshot()?;
     let (waiting, _) = outbox::list(&session.state)?;
-    for task in &snapshot.tasks {
+    for task in snapshot.claimed() {
         let Some(claim) = task.claim_in(Phase::Running) else {
             continue;
         };

@@ -36,7 +36,7 @@ pub fn view(
         let patience = patience(session, Some(node), &node.name);
         view.beats.push((name_of_node(&node.name), Beat { mark: mark.unwrap_or_default(), patience }));
     }
-    for task in &snapshot.tasks {
+    for task in snapshot.claimed() {
         watch(session, &nodes, task, &mut view);
     }
     Ok(view)
@@ -51,8 +51,8 @@ fn ready(
 ) -> (Vec<TaskName>, BTreeMap<TaskName, Vec<String>>) {
     let mut offer = pick::offer(session, snapshot, &session.node, false);
     offer.executors.retain(|executor| !resting.contains(executor));
-    let mut candidates: Vec<Candidate> = pick::candidates(session, snapshot);
-    candidates.extend(pick::takeovers(session, snapshot).map(|(_, candidate)| candidate));
+    let mut candidates: Vec<Candidate> = pick::suitable(session, snapshot, &offer);
+    candidates.extend(pick::takeovers(session, snapshot, &offer).map(|(_, candidate)| candidate));
     candidates.retain(|candidate| wanted.is_empty() || wanted.contains(&candidate.name));
     let chosen = order::choose(&candidates, &offer);
     let ready = chosen.iter().map(|candidate| candidate.name.clone()).collect();

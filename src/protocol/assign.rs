@@ -130,12 +130,17 @@ fn not_begun(claim: &Claim) -> String {
 
 /// Takes assignments back that were not begun in time; says whether there were any. Nodes do the same at their polls.
 pub fn take_back(session: &Session, snapshot: &Snapshot) -> Result<bool> {
-    let assigned = snapshot.tasks.iter().filter_map(|task| task.claim_in(Phase::Assigned));
-    let over: Vec<&Claim> = assigned.filter(|claim| is_over(session, claim)).collect();
+    let over = overdue(session, snapshot);
     for claim in &over {
         release(session, claim, Reason::Stale, None, Some(&not_begun(claim)))?;
     }
     Ok(!over.is_empty())
+}
+
+/// Lists the assignments that were not begun in time.
+pub fn overdue<'a>(session: &Session, snapshot: &'a Snapshot) -> Vec<&'a Claim> {
+    let assigned = snapshot.claimed().filter_map(|task| task.claim_in(Phase::Assigned));
+    assigned.filter(|claim| is_over(session, claim)).collect()
 }
 
 /// Prepares the claim that says assigned.

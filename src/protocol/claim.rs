@@ -16,8 +16,8 @@ use crate::git::ObjectId;
 use crate::git::objects::NewCommit;
 use crate::hub::format::ClaimRecord;
 use crate::hub::nodes::NodeRecord;
-use crate::hub::snapshot::{Claim, Queued, Snapshot, Standing, Task, chain_of};
-use crate::hub::{Answer, Edit, Layout};
+use crate::hub::snapshot::{Claim, Queued, Snapshot, Standing, Task, chain_of, target_of};
+use crate::hub::{Answer, AtOnce, Edit, Layout};
 use crate::task::order::{self, Candidate, Offer};
 use crate::task::scope::may_overlap;
 use crate::task::spec::Mode;
@@ -65,6 +65,9 @@ pub struct Claimed {
     pub no_base: Vec<(TaskName, NoBase)>,
 }
 
+/// The tasks that have nothing to start from, and why.
+type Waiting = Vec<(TaskName, NoBase)>;
+
 /// A claim about to be pushed.
 struct Bid {
     spec: Arc<Queued>,
@@ -81,10 +84,49 @@ pub fn claim(
     options: &Options,
     beat: Option<NodeRecord>,
 ) -> Result<Claimed> {
-    let mut claimed = Claimed::default();
+    let (bids, no_base) = bids(session, snapshot, options)?;
+    if bids.is_empty() {
+        return match no_base.iter().any(|(_, why)| *why == NoBase::Shallow) {
+            true => Err(Error::Shallow),
+            false => Ok(Claimed { no_base, ..Claimed::default() }),
+        };
+    }
+    session.publish_and_sync(&edits(session, options, &bids, beat)?)?;
+    settle_all(session, bids, no_base)
+}
+
+/// Does the same without a look at the hub before, where `ground` and the branches that the work starts from still stand there
+/// as they are known here. `None`: they do not, or it does not say so, or too little is known to claim as much as is wanted.
+/// Then nothing has been won that a sync does not show.
+pub fn claim_at_once(
+    session: &Session,
+    snapshot: &Snapshot,
+    options: &Options,
+    beat: Option<NodeRecord>,
+    mut ground: Vec<String>,
+) -> Result<Option<Claimed>> {
+    // Whatever is in the way may be gone by now: that is told of after a look.
+    let Ok((bids, no_base)) = bids(session, snapshot, options) else { return Ok(None) };
+    if bids.len() < options.count {
+        return Ok(None);
+    }
+    ground.extend(bids.iter().map(|bid| Layout::branch_ref(&target_of(&session.hub, &bid.spec.record))));
+    ground.sort();
+    ground.dedup();
+    match session.hub.publish_at_once(&edits(session, options, &bids, beat)?, &ground)? {
+        AtOnce::Made => {
+            session.sync()?;
+            settle_all(session, bids, no_base).map(Some)
+        }
+        AtOnce::NotMade | AtOnce::Unheard => Ok(None),
+    }
+}
+
+/// Prepares claims of what comes first, as many as are wanted, and says what has nothing to start from.
+fn bids(session: &Session, snapshot: &Snapshot, options: &Options) -> Result<(Vec<Bid>, Waiting)> {
     let picked = pick_tasks(session, snapshot, options);
     base::complete(session, snapshot, picked.iter().copied().take(options.count))?;
-    let mut bids: Vec<Bid> = Vec::new();
+    let (mut bids, mut without): (Vec<Bid>, Vec<_>) = (Vec::new(), Vec::new());
     for task in picked {
         if bids.len() == options.count {
             break;
@@ -103,15 +145,13 @@ pub fn claim(
                 }
                 bids.push(bid);
             }
-            Err(no_base) => claimed.no_base.push((task.name().clone(), no_base)),
+            Err(no_base) => without.push((task.name().clone(), no_base)),
         }
     }
-    if bids.is_empty() {
-        return match claimed.no_base.iter().any(|(_, why)| *why == NoBase::Shallow) {
-            true => Err(Error::Shallow),
-            false => Ok(claimed),
-        };
-    }
+    Ok((bids, without))
+}
+
+fn edits(session: &Session, options: &Options, bids: &[Bid], beat: Option<NodeRecord>) -> Result<Vec<Edit>> {
     let mut edits: Vec<Edit> = bids
         .iter()
         .map(|bid| Edit::new(session.hub.layout.claim(&bid.record.task), bid.previous, Some(bid.id)))
@@ -121,7 +161,11 @@ pub fn claim(
         beat.claims.extend(bids.iter().map(|bid| bid.id.to_string()));
         edits.push(session.hub.beat(&options.node, &beat, &session.by, &session.ambient)?);
     }
-    session.publish_and_sync(&edits)?;
+    Ok(edits)
+}
+
+fn settle_all(session: &Session, bids: Vec<Bid>, no_base: Waiting) -> Result<Claimed> {
+    let mut claimed = Claimed { no_base, ..Claimed::default() };
     let after = session.snapshot()?;
     for bid in bids {
         settle(session, &after, bid, &mut claimed)?;
@@ -196,13 +240,13 @@ pub fn unfinished(session: &Session, snapshot: &Snapshot, options: &Options) -> 
         let is_left = is_ours && is_wanted && !is_followed_up;
         is_left.then(|| Won { spec: task.spec.clone(), claim: claim.clone(), base })
     };
-    snapshot.tasks.iter().filter_map(held).take(options.count).collect()
+    snapshot.claimed().filter_map(held).take(options.count).collect()
 }
 
 fn pick_tasks<'a>(session: &Session, snapshot: &'a Snapshot, options: &Options) -> Vec<&'a Task> {
     let offer: Offer = pick::offer(session, snapshot, &options.node, options.hold == Hold::Hand);
-    let mut candidates: Vec<Candidate> = pick::candidates(session, snapshot);
-    let over = pick::takeovers(session, snapshot).filter(|(claim, _)| options.over.contains(claim));
+    let mut candidates: Vec<Candidate> = pick::suitable(session, snapshot, &offer);
+    let over = pick::takeovers(session, snapshot, &offer).filter(|(claim, _)| options.over.contains(claim));
     candidates.extend(over.map(|(_, candidate)| candidate));
     candidates.retain(|candidate| options.tasks.is_empty() || options.tasks.contains(&candidate.name));
     order::choose(&candidates, &offer).iter().filter_map(|candidate| snapshot.get(&candidate.name)).collect()
@@ -273,7 +317,7 @@ fn branch(session: &Session, snapshot: &Snapshot, batch: &[Bid], task: &Task, no
     let plain = session.hub.layout.task_branch(task.name(), node);
     let held = |other: &Task| other.claim().is_some_and(|claim| claim.record.branch.as_ref() == Some(&plain));
     let is_taken = batch.iter().any(|bid| bid.record.branch.as_ref() == Some(&plain))
-        || snapshot.tasks.iter().any(|other| other.name() != task.name() && held(other))
+        || snapshot.claimed().any(|other| other.name() != task.name() && held(other))
         // The work of an earlier attempt may stand there, and could not be replaced.
         || (task.attempts().begun > 0 && session.hub.abilities().rewinds == Some(false));
     if is_taken { Ok(format!("{plain}-{}", &session.nonce()?[..4])) } else { Ok(plain) }
@@ -316,7 +360,7 @@ fn check(session: &Session, after: &Snapshot, bid: &Bid) -> Check {
 /// queue yields, on every node alike.
 fn yields(after: &Snapshot, task: &Task) -> bool {
     let own = (&task.spec.record.modifies, after.position(task.name()));
-    after.tasks.iter().any(|other| {
+    after.claimed().any(|other| {
         other.name() != task.name()
             && matches!(other.state(), State::Running | State::Assigned)
             && after.position(other.name()) < own.1

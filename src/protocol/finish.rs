@@ -20,11 +20,11 @@ use super::session::Session;
 use crate::exec::capture::LineSeconds;
 use crate::git::ObjectId;
 use crate::git::objects::NewEntry;
-use crate::hub::Answer;
 use crate::hub::format::ClaimRecord;
 use crate::hub::format::claim::{LOG_FILE, STATUS_FILE};
 use crate::hub::nodes::NodeRecord;
 use crate::hub::outbox::{self, Waiting};
+use crate::hub::{Answer, AtOnce};
 use crate::task::event::{Event, bounded_error};
 use crate::task::transition::{count, ended_badly};
 use crate::task::{Hold, Phase, Reason, TaskName};
@@ -154,6 +154,18 @@ fn status(session: &Session, won: &Won, ending: &Ending, result: ObjectId) -> Re
     event.log_bytes = Some(ending.log_bytes);
     event.output.clone_from(&ending.output);
     Ok(event)
+}
+
+/// Publishes a finished attempt in one push, all of it or nothing, before the hub is read, where `ground` stands there as it is
+/// known here. What is not made so is left to [`publish`], after a look.
+pub fn publish_at_once(session: &Session, waiting: &Waiting, ground: &[String]) -> Result<AtOnce> {
+    let entry = Entry::read(session, waiting)?;
+    let edits = entry.edits(session, entry.claim, entry.finish, None)?;
+    let made = session.hub.publish_at_once(&edits, ground)?;
+    if made == AtOnce::Made {
+        session.hub.take_from_outbox(&session.state, &waiting.claim)?;
+    }
+    Ok(made)
 }
 
 /// Publishes a finished attempt under its own claim: one push for claim, branch, notes and the node's record.

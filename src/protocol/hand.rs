@@ -13,8 +13,9 @@ use super::session::Session;
 use super::vet;
 use crate::git::ObjectId;
 use crate::git::refs::RefChange;
-use crate::hub::Layout;
+use crate::hub::outbox::Waiting;
 use crate::hub::snapshot::{Claim, Snapshot, Standing, Task, chain_of, read_claim};
+use crate::hub::{AtOnce, Layout};
 use crate::task::{Hold, Phase, Reason, TaskName};
 
 /// How often in a row the hub may take no claim before that counts as a refusal: a busy lock looks the same.
@@ -46,35 +47,89 @@ pub fn claim_by_hand(session: &Session, snapshot: &Snapshot, options: &Options) 
     Ok(Claimed::default())
 }
 
-/// Publishes what a person made on the task branch, as far as is known of the hub. `failure`: it did not work out, and why.
-pub fn finish_by_hand(session: &Session, name: &TaskName, failure: Option<String>) -> Result<Finished> {
+/// Publishes what a person made on the branch of the task `given`, and says which task that is. `failure`: it did not work
+/// out, and why. Where the claim is known to be ours, the hub is not read before: leases tell whether it still is.
+pub fn finish_by_hand(session: &Session, given: &str, failure: Option<&str>) -> Result<(TaskName, Finished)> {
+    if let Some(ground) = session.ground()?
+        && let Some((name, waiting)) = prepare_at_once(session, given, failure)
+    {
+        let finished = finish_at_once(session, &waiting, &ground)?;
+        return followed_up(session, name, finished);
+    }
+    // Finishing goes on without the hub: the result waits in the outbox then.
+    if let Err(error) = session.sync()
+        && !error.is_unreachable()
+    {
+        return Err(error);
+    }
     let snapshot = session.snapshot()?;
+    let name = session.resolve(&snapshot, given)?;
+    let finished = match prepare(session, &snapshot, &name, failure)? {
+        Some(waiting) => finish::publish(session, &waiting, None)?,
+        None => return Ok((name, Finished::Published)),
+    };
+    followed_up(session, name, finished)
+}
+
+fn followed_up(session: &Session, name: TaskName, finished: Finished) -> Result<(TaskName, Finished)> {
+    if finished == Finished::Published {
+        unpin(session, &name)?;
+    }
+    Ok((name, finished))
+}
+
+/// Prepares the result of a task whose claim is ours as far as is known. Whatever is in the way of that may be otherwise by
+/// now, and is told of after a look at the hub.
+fn prepare_at_once(session: &Session, given: &str, failure: Option<&str>) -> Option<(TaskName, Waiting)> {
+    let snapshot = session.snapshot().ok()?;
+    let name = session.resolve(&snapshot, given).ok()?;
+    let task = snapshot.get(&name)?;
+    let tip = task.claim_in(Phase::Running)?;
+    let is_ours = own_claim(session, task).is_some_and(|claim| claim.id == tip.id);
+    let waiting = is_ours.then(|| prepare(session, &snapshot, &name, failure).ok().flatten())??;
+    Some((name, waiting))
+}
+
+/// Publishes a result before the hub is read; what that leaves open is settled as ever.
+fn finish_at_once(session: &Session, waiting: &Waiting, ground: &[String]) -> Result<Finished> {
+    let made = match finish::publish_at_once(session, waiting, ground) {
+        Ok(AtOnce::Made) => return Ok(Finished::Published),
+        Ok(made) => made,
+        Err(error) if error.is_unreachable() => return Ok(Finished::Waiting),
+        Err(error) => return Err(error),
+    };
+    match session.sync() {
+        Err(error) if !error.is_unreachable() => {
+            // A hub that forgot what it had was given nothing: the work stands on its branch, and is finished later.
+            if made == AtOnce::NotMade {
+                session.hub.take_from_outbox(&session.state, &waiting.claim)?;
+            }
+            Err(error)
+        }
+        _ => finish::publish(session, waiting, None),
+    }
+}
+
+/// Puts what a person made into the outbox, ready to be published; `None` where that very work was published before.
+fn prepare(
+    session: &Session,
+    snapshot: &Snapshot,
+    name: &TaskName,
+    failure: Option<&str>,
+) -> Result<Option<Waiting>> {
     let task = snapshot.get(name).ok_or_else(|| not_claimed(name))?;
     let claim = own_claim(session, task).ok_or_else(|| not_claimed(name))?;
-    let branch = claim.record.branch.clone().unwrap_or_default();
-    let full = Layout::branch_ref(&branch);
-    let repo = &session.hub.repo;
     let base = claim.record.base.ok_or_else(|| not_claimed(name))?;
-    if let Some(checkout) = repo.checkout_of(&full)?
-        && !repo.checkout_is_clean(&checkout)?
-    {
-        return Err(Error::FinishDirty { branch, checkout });
-    }
-    let result = repo
-        .ref_value(&full)
-        .ok_or_else(|| Error::FinishNoBranch { task: name.clone(), branch: branch.clone() })?;
-    if !repo.is_ancestor(base, result) {
-        return Err(Error::FinishNotDescended { branch, base: base.to_string() });
-    }
+    let (branch, result) = work_of(session, name, &claim, base)?;
     if is_finished(session, task, &claim, result) {
-        return Ok(Finished::Published);
+        return Ok(None);
     }
     if failure.is_none()
         && let Some(why) = super::repair::lacks(session, &task.spec.record, base, result)?
     {
         return Err(Error::FinishUnresolved { task: name.clone(), why });
     }
-    let work = super::repair::Mends::of(&task.spec.record).and_then(|mends| mends.work(repo));
+    let work = super::repair::Mends::of(&task.spec.record).and_then(|mends| mends.work(&session.hub.repo));
     if let Some(objection) = vet::look(session, base, result, work.as_slice())? {
         return Err(Box::new(objection.by_hand(name, &branch)).into());
     }
@@ -82,7 +137,7 @@ pub fn finish_by_hand(session: &Session, name: &TaskName, failure: Option<String
     let seconds = u64::try_from(now.duration_since(claim.at).as_secs()).unwrap_or(0);
     let ending = Ending {
         reason: failure.is_some().then_some(Reason::Exit),
-        error: failure.filter(|text| !text.is_empty()).map(|text| session.mask().text(&text)),
+        error: failure.filter(|text| !text.is_empty()).map(|text| session.mask().text(text)),
         slot: None,
         exit_code: None,
         started_at: claim.at,
@@ -102,12 +157,26 @@ pub fn finish_by_hand(session: &Session, name: &TaskName, failure: Option<String
         spec: task.spec.clone(),
         claim,
     };
-    let waiting = finish::record(session, &won, &ending)?;
-    let finished = finish::publish(session, &waiting, None)?;
-    if finished == Finished::Published {
-        unpin(session, name)?;
+    finish::record(session, &won, &ending).map(Some)
+}
+
+/// Finds the branch of a claim and what stands on it: all of it committed, on top of the base.
+fn work_of(session: &Session, name: &TaskName, claim: &Claim, base: ObjectId) -> Result<(String, ObjectId)> {
+    let branch = claim.record.branch.clone().unwrap_or_default();
+    let full = Layout::branch_ref(&branch);
+    let repo = &session.hub.repo;
+    if let Some(checkout) = repo.checkout_of(&full)?
+        && !repo.checkout_is_clean(&checkout)?
+    {
+        return Err(Error::FinishDirty { branch, checkout });
     }
-    Ok(finished)
+    let Some(result) = repo.ref_value(&full) else {
+        return Err(Error::FinishNoBranch { task: name.clone(), branch });
+    };
+    match repo.is_ancestor(base, result) {
+        true => Ok((branch, result)),
+        false => Err(Error::FinishNotDescended { branch, base: base.to_string() }),
+    }
 }
 
 /// Lets the pin of a claim go whose work the hub has.

@@ -71,7 +71,7 @@ pub fn executors(session: &Session, node: &Name) -> Vec<String> {
 /// What is being changed now, and by whom.
 pub fn scopes(snapshot: &Snapshot) -> Scopes {
     let mut scopes = Scopes::default();
-    for task in snapshot.tasks.iter().filter(|task| matches!(task.state(), State::Running | State::Assigned)) {
+    for task in snapshot.claimed().filter(|task| matches!(task.state(), State::Running | State::Assigned)) {
         scopes.add(task.name(), &task.spec.record.modifies);
     }
     scopes
@@ -79,11 +79,10 @@ pub fn scopes(snapshot: &Snapshot) -> Scopes {
 
 /// Computes the longest estimated chain of work below each task that has not ended.
 pub fn paths(snapshot: &Snapshot) -> HashMap<&TaskName, u64> {
-    let ended = |task: &&Task| matches!(task.state(), State::Merged | State::Cancelled | State::Completed);
     let steps: Vec<Step<'_>> = snapshot
-        .tasks
-        .iter()
-        .filter(|task| !ended(task))
+        .open()
+        .map(|(_, task)| task)
+        .filter(|task| !matches!(task.state(), State::Merged | State::Cancelled | State::Completed))
         .map(|task| Step {
             name: task.name(),
             minutes: task.spec.record.estimate_minutes.map_or(DEFAULT_ESTIMATE, u64::from),
@@ -95,30 +94,48 @@ pub fn paths(snapshot: &Snapshot) -> HashMap<&TaskName, u64> {
 
 /// Describes all tasks that may start, or are assigned, for the choice, as if each had something to run.
 pub fn candidates(session: &Session, snapshot: &Snapshot) -> Vec<Candidate> {
-    let paths = paths(snapshot);
-    let open = |task: &&Task| matches!(task.state(), State::Pending | State::Assigned);
-    let tasks = snapshot.tasks.iter().filter(open);
-    tasks
-        .map(|task| Candidate {
-            path: paths.get(task.name()).copied().unwrap_or(0),
-            ..unread(session, snapshot, task)
-        })
-        .collect()
+    candidates_of(session, snapshot, |_| true)
 }
 
-/// Describes the tasks that other nodes run, as they would stand if those were lost, each with the claim that would be
-/// taken over. One that may not be tried again after that is left out.
+/// Describes those of them whose labels and executor the node has: no other is ever chosen.
+pub fn suitable(session: &Session, snapshot: &Snapshot, offer: &Offer) -> Vec<Candidate> {
+    candidates_of(session, snapshot, |task| suits(session, task, offer))
+}
+
+fn suits(session: &Session, task: &Task, offer: &Offer) -> bool {
+    let record = &task.spec.record;
+    let executor = record.executor.as_ref().unwrap_or(&session.config.default_executor);
+    record.labels.iter().all(|label| offer.labels.contains(label)) && offer.executors.contains(executor)
+}
+
+fn candidates_of(session: &Session, snapshot: &Snapshot, is_meant: impl Fn(&Task) -> bool) -> Vec<Candidate> {
+    let open = |task: &Task| matches!(task.state(), State::Pending | State::Assigned);
+    let tasks: Vec<(usize, &Task)> = snapshot.open().filter(|(_, task)| open(task) && is_meant(task)).collect();
+    if tasks.is_empty() {
+        return Vec::new();
+    }
+    let paths = paths(snapshot);
+    let describe = |(position, task): (usize, &Task)| Candidate {
+        path: paths.get(task.name()).copied().unwrap_or(0),
+        ..at_place(session, snapshot, task, position)
+    };
+    tasks.into_iter().map(describe).collect()
+}
+
+/// Describes the tasks that other nodes run, and that suit this one, as they would stand if those were lost, each with the
+/// claim that would be taken over. One that may not be tried again after that is left out.
 pub fn takeovers<'a>(
     session: &'a Session,
     snapshot: &'a Snapshot,
+    offer: &'a Offer,
 ) -> impl Iterator<Item = (ObjectId, Candidate)> + 'a {
     let max = session.config.max_attempts;
-    snapshot.tasks.iter().filter_map(move |task| {
+    snapshot.claimed().filter_map(move |task| {
         let claim = task.claim_in(Phase::Running)?;
         let is_theirs = claim.record.hold == Some(Hold::Beat) && claim.record.instance != session.state.instance;
         let may_go_on = transition::taken_away(claim.record.attempts, Reason::Lost, max) == Phase::Released;
         let candidate = || Candidate { state: State::Pending, ..unread(session, snapshot, task) };
-        (is_theirs && may_go_on).then(|| (claim.id, candidate()))
+        (is_theirs && may_go_on && suits(session, task, offer)).then(|| (claim.id, candidate()))
     })
 }
 
@@ -138,6 +155,10 @@ pub fn lacks_run(session: &Session, task: &Task) -> bool {
 
 /// Describes a task by its commit's message alone, as if there were something to run.
 pub fn unread(session: &Session, snapshot: &Snapshot, task: &Task) -> Candidate {
+    at_place(session, snapshot, task, snapshot.position(task.name()).unwrap_or(usize::MAX))
+}
+
+fn at_place(session: &Session, snapshot: &Snapshot, task: &Task, position: usize) -> Candidate {
     let record = &task.spec.record;
     let executor = executor_of(session, task);
     let assigned = task.claim_in(Phase::Assigned);
@@ -146,7 +167,7 @@ pub fn unread(session: &Session, snapshot: &Snapshot, task: &Task) -> Candidate 
     let waited = session.ambient.now().duration_since(task.spec.at).as_secs();
     Candidate {
         name: task.name().clone(),
-        position: snapshot.position(task.name()).unwrap_or(usize::MAX),
+        position,
         // What came in a bundle stays this node's after an attempt that ended without a result.
         state: if own.is_some() { State::Assigned } else { task.state() },
         assigned_to: own.or_else(|| assigned.and_then(|claim| claim.record.node.clone())),

@@ -29,6 +29,9 @@ pub const CONFIG_FILE: &str = "git-dispatch.toml";
 /// and shows what it knows, a writer had better get through.
 const WRITING_TAKES: u32 = 6;
 
+/// So many claims are compared in a push rather than read: git looks each up among all refs of the hub.
+const COMPARED: usize = 16;
+
 /// A clone, ready for a verb.
 #[derive(Clone)]
 pub struct Session {
@@ -137,6 +140,9 @@ impl Session {
         let mut targets = crate::hub::snapshot::live_targets(&self.hub, &known);
         targets.extend(branch.map(str::to_owned));
         let synced = self.hub.sync(&self.state, &self.ambient, &targets)?;
+        if !synced.has_moved {
+            return Ok(synced);
+        }
         // Branches that were named for the first time by what just came.
         let mut wanted = crate::hub::snapshot::concerned_branches(&self.hub, &Snapshot::load(&self.hub)?);
         wanted.retain(|branch| !targets.contains(branch));
@@ -159,6 +165,24 @@ impl Session {
             self.sync()?;
         }
         Ok(())
+    }
+
+    /// Names what must stand on the hub as it is known here for a change to be tried on it before it is read: all by which a
+    /// hub that lost its memory is told, the queue, the seals and each claim; and who is paused. `None` where the hub was not
+    /// read before or lacked something then, or where that is more than a look costs.
+    pub fn ground(&self) -> Result<Option<Vec<String>>> {
+        let Place::Remote(remote) = &self.hub.place else { return Ok(None) };
+        let remembered: Remembered = self.state.read("hub.json")?.unwrap_or_default();
+        let is_read =
+            remembered.url == remote.url && remembered.synced_at.is_some() && remembered.missing.is_empty();
+        let (layout, repo) = (&self.hub.layout, &self.hub.repo);
+        if !is_read || self.hub.known(&layout.queue()).is_none() {
+            return Ok(None);
+        }
+        let claims = repo.refs_with_prefix(&layout.claims())?;
+        let chains = [layout.queue(), layout.sealed(), layout.control()];
+        let all = || chains.into_iter().chain(claims.iter().map(|(name, _)| name.clone())).collect();
+        Ok((claims.len() <= COMPARED).then(all))
     }
 
     /// Reads what this clone knows.

@@ -46,6 +46,7 @@ mod targets; // several branches, protected and rewritten ones
 mod verify; // what breaks the target is found and left out
 
 // What goes wrong, and what it costs.
+mod at_once; // what is tried on the hub before it is read
 mod counts; // git processes and pushes
 mod crash; // commands that are killed
 mod doctor; // what is wrong, what is mended, what a remote can do
