@@ -46,7 +46,7 @@ const WORKLOADS: [(&str, usize, f64); 6] = [
     ("reading status notes", 50, 404_000.0),
     ("reading a claim chain", 12, 247_000.0),
     ("writing rows of list --json", 8, 572_000.0),
-    ("planning a collect", 2, 35_700_000.0),
+    ("planning a collect", 2, 36_900_000.0),
 ];
 
 /// What the parent tells the process under valgrind: where the repository is.
