@@ -10,8 +10,9 @@
 //!   less than anything that is worth a look. The numbers are of the test profile, unoptimised, and of one release of the
 //!   compiler: with another one only three times as many are too many.
 //!
-//! Where a number moved for a good reason, `cargo test --test instructions -- --nocapture` prints the new one. Without valgrind the test says that it was skipped. The crates that wrap callgrind (iai-callgrind,
-//! gungraun) need a runner of exactly their version to be installed, and are for benches; what is needed of them is below.
+//! Where a number moved for a good reason, `cargo test --test instructions -- --nocapture` prints the new one. Without valgrind
+//! the test says that it was skipped. The crates that wrap callgrind (iai-callgrind, gungraun) need a runner of exactly their
+//! version to be installed, and are for benches; what is needed of them is below.
 
 #![allow(clippy::disallowed_methods, reason = "the harness is the world outside: it starts processes")]
 

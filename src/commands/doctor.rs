@@ -33,6 +33,9 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let session = context.open(&Vec::new())?;
     let mut found = Findings::default();
     let mut given = None;
+    if session.hub.is_embedded() && (args.republish || args.probe) {
+        context.ui.note("this repository is its own hub: there is no remote to try, or to give anything back to");
+    }
     if args.republish {
         let progress = Progress::start(&context.ui, "giving back");
         given = Some(republish::republish(&session)?);
@@ -80,7 +83,7 @@ fn slots(context: &Context, session: &Session, found: &mut Findings) -> Result<(
 
 fn tell(context: &Context, session: &Session, found: &Findings, given: Option<&Republished>) {
     let (ui, theme) = (&context.ui, &context.ui.out);
-    if let Some(given) = given {
+    if let Some(given) = given.filter(|_| !session.hub.is_embedded()) {
         let noun = if given.given.len() == 1 { "ref" } else { "refs" };
         ui.print(&format!("gave {} {noun} back to {}\n", given.given.len(), escaped(&session.hub.url())));
         if !given.resealed.is_empty() {

@@ -140,11 +140,9 @@ impl Session {
         let mut targets = crate::hub::snapshot::live_targets(&self.hub, &known);
         targets.extend(branch.map(str::to_owned));
         let synced = self.hub.sync(&self.state, &self.ambient, &targets)?;
-        if !synced.has_moved {
-            return Ok(synced);
-        }
-        // Branches that were named for the first time by what just came.
-        let mut wanted = crate::hub::snapshot::concerned_branches(&self.hub, &Snapshot::load(&self.hub)?);
+        // Branches that were named for the first time by what just came, and those that were not there before.
+        let known = if synced.has_moved { Snapshot::load(&self.hub)? } else { known };
+        let mut wanted = crate::hub::snapshot::concerned_branches(&self.hub, &known);
         wanted.retain(|branch| !targets.contains(branch));
         let wanted: Vec<String> = wanted.into_iter().collect();
         if !wanted.is_empty() && !self.hub.is_embedded() {

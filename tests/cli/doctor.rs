@@ -31,11 +31,15 @@ fn found(document: &Value, level: &str) -> Vec<String> {
 
 #[test]
 fn a_sound_clone_is_sound_on_each_kind_of_hub() {
-    each_hub(|_, repo, _| {
+    each_hub(|_, repo, hub| {
         let document = doctor(repo, &[], 0);
         assert_eq!(document["ok"], true);
         assert!(found(&document, "broken").is_empty() && found(&document, "mended").is_empty(), "{document}");
-        repo.dispatch(&["doctor", "--probe", "--republish"]).success();
+        let out = repo.dispatch(&["doctor", "--probe", "--republish"]).success();
+        // Without a remote there is nothing to try, and it says so.
+        let is_remote = repo.path() != hub.path();
+        assert_eq!(out.stderr.contains("there is no remote to try"), !is_remote, "{out}");
+        assert_eq!(out.stdout.contains("gave 0 refs back"), is_remote, "{out}");
     });
 }
 
