@@ -3,6 +3,8 @@
 
 use std::fs;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::rig::{Fleet, PATIENT, gated};
 use crate::sandbox::{PATIENCE, Sandbox, eventually};
@@ -54,8 +56,15 @@ impl<'a> Terminal<'a> {
 
     #[track_caller]
     fn until(&self, condition: impl Fn(&str) -> bool) -> String {
-        eventually(PATIENCE, || condition(&self.screen()));
-        self.screen()
+        let start = Instant::now();
+        loop {
+            let screen = self.screen();
+            if condition(&screen) {
+                return screen;
+            }
+            assert!(start.elapsed() < PATIENCE, "still not so after {PATIENCE:?}:\n{screen}");
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     fn keys(&self, keys: &[&str]) {
