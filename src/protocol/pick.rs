@@ -102,6 +102,7 @@ pub fn suitable(session: &Session, snapshot: &Snapshot, offer: &Offer) -> Vec<Ca
     candidates_of(session, snapshot, |task| suits(session, task, offer))
 }
 
+/// Looks ahead at what `task::order` would say of labels and executor: of a long queue few tasks have to be described then.
 fn suits(session: &Session, task: &Task, offer: &Offer) -> bool {
     let record = &task.spec.record;
     let executor = record.executor.as_ref().unwrap_or(&session.config.default_executor);

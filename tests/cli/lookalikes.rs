@@ -2,8 +2,9 @@
 //! (RELIABILITY.md, "Bad input"): whatever takes it, nothing runs, nothing reaches a terminal raw, and `--json` stays JSON.
 //!
 //! The places are listed, not picked: every argument and option of every command, as its help names them; every key of a spec;
-//! every setting (in the short form by one of its ways); every text of a forge's event; and, one test each, what an executor, a generator, an inbox, a hub, a file
-//! and a signature bring. With `GIT_DISPATCH_TEST_LONG` each text stands in each place alone.
+//! every setting (in the short form by one of its ways); every text of a forge's event; and, one test each, what an executor,
+//! a generator, an inbox, a hub, a file and a signature bring. With `GIT_DISPATCH_TEST_LONG` each text stands in each place
+//! alone.
 
 mod brought;
 
