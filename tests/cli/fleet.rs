@@ -7,7 +7,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::rig::{Fleet, PATIENT, gated, quick, write_specs};
-use crate::sandbox::{PATIENCE, Running, Trace, eventually};
+use crate::sandbox::{PATIENCE, Repo, Running, Trace, eventually};
 
 /// What a node has said so far.
 fn said(node: &Running, text: &str) -> usize {
@@ -130,6 +130,12 @@ fn a_second_clone_of_the_same_name_is_refused_by_name() {
     drop(node);
 }
 
+/// Says whether a clone holds all that its refs name, and none of git's locks; our own are files that stay.
+fn is_whole(clone: &Repo) -> bool {
+    let locked = clone.run("find", &[], &[".git", "-name", "*.lock", "-not", "-path", ".git/dispatch/*"]).success();
+    locked.stdout.is_empty() && clone.git_try(&["fsck", "--connectivity-only"]).code == 0
+}
+
 #[test]
 fn a_copied_clone_is_a_node_of_its_own_and_takes_nothing_from_the_first() {
     let fleet = Fleet::new(&["boss", "n1"], PATIENT);
@@ -137,8 +143,12 @@ fn a_copied_clone_is_a_node_of_its_own_and_takes_nothing_from_the_first() {
     let one = fleet.watch("n1");
     eventually(PATIENCE, || fleet.home("a.began").exists());
     let copy = fleet.clone("copy");
-    let cp = Command::new("cp").arg("-R").args([fleet.clone("n1").path(), copy.path()]).status().unwrap();
-    assert!(cp.success());
+    // The node writes meanwhile: a copy that caught it in the middle of something is made again.
+    eventually(PATIENCE, || {
+        let _ = fs::remove_dir_all(copy.path());
+        let cp = Command::new("cp").arg("-R").args([fleet.clone("n1").path(), copy.path()]).output().unwrap();
+        cp.status.success() && is_whole(&copy)
+    });
     // By its own name it is no other node than by the one that it brought along.
     let out = copy.dispatch(&["run"]).code(1);
     assert!(out.stderr.contains("dispatch::run::name_taken"), "{out}");
