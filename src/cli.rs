@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::ambient::Ambient;
@@ -168,9 +169,13 @@ pub fn command() -> clap::Command {
 
 /// Reads a command line.
 fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
-    let mut command = command();
-    let matches = command.try_get_matches_from_mut(arguments)?;
-    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    let mut plain = Cli::command();
+    let matches = match plain.try_get_matches_from_mut(&arguments) {
+        // Only help shows the examples, and adding them takes as long as all the rest.
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => command().try_get_matches_from(arguments)?,
+        matches => matches?,
+    };
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut plain))
 }
 
 /// Takes the world in, runs the command, and returns its exit code.

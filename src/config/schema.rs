@@ -187,7 +187,9 @@ pub(crate) enum Found {
 pub(crate) fn lookup(path: &KeyPath) -> Found {
     let parts = path.parts();
     let mut table = parts.is_empty();
-    for key in KEYS {
+    // No name of a table at the root stands for others.
+    let near = |key: &&Key| parts.first().is_none_or(|first| key.path.starts_with(first.as_str()));
+    for key in KEYS.iter().filter(near) {
         let mut pattern = key.path.split('.');
         if !parts.iter().all(|part| pattern.next().is_some_and(|name| name == "*" || name == part)) {
             continue;

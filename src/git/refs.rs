@@ -88,13 +88,9 @@ impl Repo {
 
     fn try_to_change_refs(&self, changes: &[RefChange], why: &str) -> Result<()> {
         let edits = changes.iter().map(|change| ref_edit(change, why)).collect::<Result<Vec<_>>>()?;
-        let who = gix::actor::Signature {
-            name: "git-dispatch".into(),
-            email: "git-dispatch".into(),
-            time: gix::date::Time::new(0, 0),
-        };
+        let who = self.signature();
         let mut buffer = gix::date::parse::TimeBuf::default();
-        let who = self.gix.committer().and_then(std::result::Result::ok).unwrap_or_else(|| who.to_ref(&mut buffer));
+        let who = who.to_ref(&mut buffer);
         let failed = |error: gix::Error| Error::storage("cannot move refs", &error);
         fail::point("refs.before");
         let _mark = self.mark_writing(changes);

@@ -146,11 +146,24 @@ impl Repo {
         !self.is_shallow() && !is_replaced() && !self.common_dir.join("info/grafts").exists()
     }
 
-    /// Returns the configured identity for commits, if name and address are both known.
-    pub fn identity(&self) -> Option<Identity> {
-        let signature = self.gix.committer()?.ok()?;
-        let (name, email) = (signature.name.to_string(), signature.email.to_string());
-        (!name.is_empty() && !email.is_empty()).then_some(Identity { name, email })
+    /// Returns the identity for commits as git knows it, if name and address are both known: the environment's, else the
+    /// configured one.
+    pub fn identity(&self, ambient: &Ambient) -> Option<Identity> {
+        let told = |name: &str| ambient.var(name).map(str::to_owned);
+        let name = told("GIT_COMMITTER_NAME").or_else(|| self.configured("name"))?;
+        let email = told("GIT_COMMITTER_EMAIL").or_else(|| self.configured("email")).or_else(|| told("EMAIL"))?;
+        Some(Identity { name, email })
+    }
+
+    /// Returns who moves refs, for their logs. gix would tell as well, but looks through all time zones for that.
+    pub(super) fn signature(&self) -> gix::actor::Signature {
+        let known = |key: &str| self.configured(key).unwrap_or_else(|| "git-dispatch".to_owned()).into();
+        gix::actor::Signature { name: known("name"), email: known("email"), time: gix::date::Time::now_utc() }
+    }
+
+    fn configured(&self, key: &str) -> Option<String> {
+        let of = |section: &str| self.config_string(&format!("{section}.{key}")).filter(|value| !value.is_empty());
+        of("committer").or_else(|| of("user"))
     }
 
     /// Returns a text from the repository's configuration, system and user files included.

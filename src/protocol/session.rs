@@ -103,7 +103,7 @@ impl Session {
         let project = project_of(&hub, &config)?;
         let by = hub
             .repo
-            .identity()
+            .identity(ambient)
             .unwrap_or_else(|| Identity { name: node.to_string(), email: "node@git-dispatch".to_owned() });
         let (ambient, away) = (ambient.clone(), hub.is_away());
         let trust = super::trust::Memo::default();

@@ -11,6 +11,9 @@ use crate::hub::format::{SpecRecord, Unreadable};
 /// How many commits are read before they are decoded, all cores at once.
 const CHUNK: usize = 4096;
 
+/// Fewer than these are decoded sooner than threads are started.
+const WORTH_THREADS: usize = 256;
+
 /// A spec commit, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Queued {
@@ -79,7 +82,11 @@ impl Queue {
                 newest_first.par_extend(unread.par_drain(..).map(parse));
             }
         }
-        newest_first.par_extend(unread.into_par_iter().map(parse));
+        if unread.len() < WORTH_THREADS {
+            newest_first.extend(unread.into_iter().map(parse));
+        } else {
+            newest_first.par_extend(unread.into_par_iter().map(parse));
+        }
         let fresh = newest_first.len();
         let mut specs = Vec::with_capacity(kept + fresh);
         specs.extend_from_slice(&before.specs[..kept]);

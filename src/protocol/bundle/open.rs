@@ -301,7 +301,7 @@ fn follow(hub: &Hub, bundle: &Bundle, target: &str, old: Option<ObjectId>) -> Re
 /// Moves the shared refs. Says whether anything moved, and what was fenced off.
 fn take_in(hub: &Hub, bundle: &Bundle, ambient: &Ambient) -> Result<(bool, Vec<Kept>)> {
     let node = &bundle.contents.stamp.node;
-    let by = identity(hub, node);
+    let by = identity(hub, node, ambient);
     let mut edits: Vec<Edit> = Vec::new();
     let mut fenced = BTreeMap::new();
     for (item, tip) in &bundle.contents.refs {
@@ -400,7 +400,7 @@ fn keep(hub: &Hub, fenced: &BTreeMap<TaskName, Claim>) -> Result<Vec<Kept>> {
     Ok(kept)
 }
 
-fn identity(hub: &Hub, node: &Name) -> Identity {
+fn identity(hub: &Hub, node: &Name, ambient: &Ambient) -> Identity {
     let own = || Identity { name: node.to_string(), email: "node@git-dispatch".to_owned() };
-    hub.repo.identity().unwrap_or_else(own)
+    hub.repo.identity(ambient).unwrap_or_else(own)
 }
