@@ -25,7 +25,7 @@ use std::process::{Command, Stdio};
 use git_dispatch::ambient::Ambient;
 use git_dispatch::exec::Cancel;
 use git_dispatch::hub::format::SpecRecord;
-use git_dispatch::hub::snapshot::chain_of;
+use git_dispatch::hub::snapshot::{Task, chain_of};
 use git_dispatch::protocol::Session;
 use git_dispatch::protocol::announce::Silent;
 use git_dispatch::protocol::collect::{self, Options};
@@ -111,7 +111,7 @@ fn the_workloads() {
     let ambient = Ambient::system().unwrap();
     let session = Session::open(Path::new(&repo), &ambient, &Vec::new(), &Cancel::new()).unwrap();
     let snapshot = session.snapshot().unwrap();
-    let all: Vec<_> = snapshot.tasks.iter().collect();
+    let all: Vec<Task> = snapshot.tasks.iter().map(Task::apart).collect();
     let (offer, candidates): (Offer, Vec<Candidate>) = (offer(), (0..2 * WORKLOADS[0].1).map(candidate).collect());
     let specs: Vec<String> = (0..2 * WORKLOADS[1].1).map(spec).collect();
     let note = status(1).repeat(3);

@@ -160,10 +160,10 @@ pub fn standing(session: &Session, snapshot: &Snapshot) -> Value {
 /// The line of `status`.
 pub fn line(session: &Session, snapshot: &Snapshot) -> Option<String> {
     let settings = &session.config.factory;
-    let standing = Standing::of(snapshot);
     if settings.generate.is_empty() {
         return None;
     }
+    let standing = Standing::of(snapshot);
     let of = if settings.max_generations > 0 { format!(" of {}", settings.max_generations) } else { String::new() };
     let (generation, ended, tasks) = (standing.generation, standing.ended, standing.tasks);
     let share = format!("{:.0} % of {:.0} %", standing.share() * 100.0, settings.when_completed * 100.0);

@@ -83,8 +83,6 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let tasks: Vec<&Task> = snapshot.tasks.iter().filter(|task| is_wanted(task, args)).collect();
     if context.ui.json && !args.why {
         context.ui.task_list(&session, &tasks)?;
-        // The process ends: to take a hundred thousand tasks apart piece by piece would be for nothing.
-        std::mem::forget((session.clone(), snapshot.clone()));
         return Ok(Exit::Done);
     }
     let lookout = Lookout::new(&session, &snapshot)?;
@@ -116,6 +114,7 @@ fn table(context: &Context, session: &Session, lookout: &Lookout<'_>, tasks: &[&
     let forge = forge(context, session);
     let mut table = Table::default();
     for task in tasks {
+        let task = &task.apart();
         let state = task.state();
         let blocked = lookout.blocked(task);
         let page = forge.as_ref().and_then(|forge| page(forge, task));

@@ -31,7 +31,7 @@ pub fn run(context: &Context, args: &Args) -> Outcome {
     let (session, snapshot) = context.open_to_read(args.offline)?;
     let name = session.resolve(&snapshot, &args.task)?;
     let Some(task) = snapshot.get(&name) else { return Ok(Exit::Failed) };
-    let events = Histories::load(&session.hub)?.of(&session.hub, task);
+    let events = Histories::load_for(&session.hub, task)?.of(&session.hub, task);
     let waits_for = Lookout::new(&session, &snapshot)?.waits_for(task);
     let text = session.hub.repo.file_in(task.spec.id, FILE).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);

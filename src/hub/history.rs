@@ -33,6 +33,18 @@ impl Histories {
         Ok(histories)
     }
 
+    /// Reads the notes on one task alone.
+    pub fn load_for(hub: &Hub, task: &Task) -> Result<Self> {
+        let mut histories = Self::default();
+        for (_, tip) in hub.repo.refs_with_prefix(&hub.layout.statuses())? {
+            for spec in &task.specs {
+                let events = hub.repo.note(tip, *spec).map(|text| Event::parse_lines(&text)).unwrap_or_default();
+                histories.lines.entry(*spec).or_default().extend(events);
+            }
+        }
+        Ok(histories)
+    }
+
     /// Returns the lines that anybody wrote about a task, believed or not.
     pub fn lines(&self, task: &Task) -> impl Iterator<Item = &Event> {
         task.specs.iter().flat_map(|spec| self.lines.get(spec).into_iter().flatten())

@@ -7,6 +7,7 @@
 
 mod codec;
 pub mod file;
+mod late;
 mod queue;
 mod seals;
 #[cfg(test)]
@@ -14,8 +15,9 @@ mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use late::Late;
 pub use queue::{Queue, Queued};
-pub use seals::{Sealed, Seals};
+pub use seals::{Seal, Sealed, Seals};
 
 use super::Hub;
 use super::error::Result;

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::error::Result;
 use super::format::{ClaimRecord, SpecRecord, Unreadable};
 use super::ledger::{Ledger, Seen};
-pub use super::ledger::{Queued, Sealed};
+pub use super::ledger::{Queued, Seal, Sealed};
 use super::{Hub, Layout};
 use crate::git::{IdMap, ObjectId, Repo};
 use crate::task::event::Event;
@@ -63,7 +63,7 @@ pub enum Standing {
     /// It ended for good.
     Sealed {
         /// The seal.
-        seal: Arc<Event>,
+        seal: Arc<Seal>,
         /// A claim ref that is still there: half of a sealing, or void.
         leftover: Option<Box<Claim>>,
     },
@@ -81,13 +81,13 @@ pub struct Task {
     /// All spec commits of its name, oldest first.
     pub specs: Vec<ObjectId>,
     /// The seals of its name that are not reopened by another, and that the chain does not reopen.
-    pub past_seals: Vec<Arc<Event>>,
+    pub past_seals: Vec<Arc<Seal>>,
 }
 
 impl Task {
     /// Returns the task's name.
     pub fn name(&self) -> &TaskName {
-        &self.spec.record.task
+        &self.spec.task
     }
 
     /// Returns where the task stands.
@@ -95,10 +95,19 @@ impl Task {
         match &self.standing {
             Standing::Fresh => State::Pending,
             Standing::Claimed(claim) => claim.record.phase.state(),
-            Standing::Sealed { seal, .. } if seal.event == "merged" => State::Merged,
+            Standing::Sealed { seal, .. } if seal.is_merged => State::Merged,
             Standing::Sealed { .. } => State::Cancelled,
             Standing::Unknown(_) => State::Unknown,
         }
+    }
+
+    /// Returns a copy whose spec and seal are decoded for it alone: who goes through a long queue lets them go with it.
+    pub fn apart(&self) -> Self {
+        let mut copy = Self { spec: Arc::new((*self.spec).clone()), ..self.clone() };
+        if let Standing::Sealed { seal, .. } = &mut copy.standing {
+            *seal = Arc::new((**seal).clone());
+        }
+        copy
     }
 
     /// Returns the tip of the claim chain that is in force.
@@ -216,7 +225,7 @@ fn by_name(specs: &[Arc<Queued>]) -> Vec<(&TaskName, Vec<Arc<Queued>>)> {
     let mut places: HashMap<&TaskName, usize> = HashMap::with_capacity(specs.len());
     let mut tasks: Vec<(&TaskName, Vec<Arc<Queued>>)> = Vec::with_capacity(specs.len());
     for spec in specs {
-        let name = &spec.record.task;
+        let name = &spec.task;
         let place = *places.entry(name).or_insert(tasks.len());
         match tasks.get_mut(place) {
             Some((_, of_name)) => of_name.push(spec.clone()),
@@ -280,7 +289,7 @@ fn decide(
         let (spec, standing) = (specs.first()?.clone(), Standing::Unknown(why.clone()));
         return Some(Task { spec, standing, specs: ids, past_seals: Vec::new() });
     }
-    let of_name: Vec<(ObjectId, &Arc<Event>)> = ids
+    let of_name: Vec<(ObjectId, &Arc<Seal>)> = ids
         .iter()
         .flat_map(|id| {
             seals.get(id).and_then(|sealed| sealed.as_ref().ok()).into_iter().flatten().map(move |seal| (*id, seal))
@@ -290,10 +299,10 @@ fn decide(
     let in_force = of_name
         .iter()
         .rev()
-        .find(|(_, seal)| !of_name.iter().any(|(_, later)| later.reopens.is_some() && later.reopens == seal.claim));
+        .find(|(_, seal)| !of_name.iter().any(|(_, later)| later.is_reopening && later.reopens == seal.claim));
     let (spec, standing) = stand(repo, specs, claim, in_force.copied());
     // Of a chain that reopens the newest seal, every seal is past.
-    let is_current = |seal: &Event| match &standing {
+    let is_current = |seal: &Seal| match &standing {
         Standing::Sealed { seal: current, .. } => **current == *seal,
         _ => false,
     };
@@ -306,12 +315,12 @@ fn stand(
     repo: &Repo,
     specs: &[Arc<Queued>],
     claim: Option<std::result::Result<Claim, Unreadable>>,
-    seal: Option<(ObjectId, &Arc<Event>)>,
+    seal: Option<(ObjectId, &Arc<Seal>)>,
 ) -> (Option<Arc<Queued>>, Standing) {
     let spec_of = |id: ObjectId| specs.iter().find(|spec| spec.id == id).cloned();
     let oldest = || specs.first().cloned();
     let sealed =
-        |spec, seal: &Arc<Event>, leftover| (spec_of(spec), Standing::Sealed { seal: seal.clone(), leftover });
+        |spec, seal: &Arc<Seal>, leftover| (spec_of(spec), Standing::Sealed { seal: seal.clone(), leftover });
     match (claim, seal) {
         (None, None) => (oldest(), Standing::Fresh),
         (Some(Err(why)), None) => (oldest(), Standing::Unknown(why)),

@@ -44,11 +44,11 @@ pub fn outlook(session: &Session, snapshot: &Snapshot, nodes: &[Node]) -> Result
     let crews: Vec<Crew> = up.iter().map(|node| crew(node)).collect();
     let pace = pace(session, snapshot);
     let blocked = blocked_tasks(snapshot);
-    let open: Vec<&Task> = in_order(session, snapshot)
-        .into_iter()
-        .filter(|task| !blocked.contains_key(task.name()))
-        .filter(|task| task.state() != State::Pending || !pick::lacks_run(session, task))
-        .collect();
+    let mut open = in_order(session, snapshot);
+    open.retain(|task| !blocked.contains_key(task.name()));
+    let pending: Vec<&Task> = open.iter().copied().filter(|task| task.state() == State::Pending).collect();
+    let lacking = pick::lacking_run(session, &pending);
+    open.retain(|task| !lacking.contains(task.name()));
     let names: HashMap<&str, usize> =
         up.iter().enumerate().map(|(at, node)| (node.record.name.as_str(), at)).collect();
     let executors: Vec<String> = open.iter().map(|task| pick::executor_of(session, task)).collect();
@@ -123,13 +123,13 @@ fn work<'a>(
 pub fn pace(session: &Session, snapshot: &Snapshot) -> Pace {
     let runs = snapshot.tasks.iter().filter_map(|task| {
         let took = match &task.standing {
-            Standing::Sealed { seal, .. } if seal.event == "merged" => seal.duration_seconds?,
+            Standing::Sealed { seal, .. } if seal.is_merged => seal.took?,
             Standing::Claimed(claim) if claim.record.phase == Phase::Completed => {
                 status_of(&session.hub.repo, claim.id)?.duration_seconds?
             }
             _ => return None,
         };
-        Some((task.spec.record.estimate_minutes.map(|minutes| f64::from(minutes) * 60.0), took))
+        Some((task.spec.estimate_minutes.map(|minutes| f64::from(minutes) * 60.0), took))
     });
     Pace::of(&runs.collect::<Vec<_>>())
 }

@@ -1,6 +1,9 @@
 //! From a snapshot to the pure choice of `task::order`: what this node offers, and what each task asks for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
 
 use crate::config::model::{ExecutorKind, NodeMode, ProjectSync};
 use crate::git::ObjectId;
@@ -17,6 +20,9 @@ use crate::task::{Hold, Name, Phase, Reason, State, TaskName, transition};
 use super::nodes::is_late;
 use super::repair::{Use, usefulness};
 use super::session::Session;
+
+/// Fewer specs than these are read sooner than threads are started.
+const WORTH_THREADS: usize = 64;
 
 /// Describes what a node offers, and what of the fleet the choice depends on.
 pub fn offer(session: &Session, snapshot: &Snapshot, node: &Name, by_hand: bool) -> Offer {
@@ -152,6 +158,17 @@ pub fn lacks_run(session: &Session, task: &Task) -> bool {
     let executor = session.config.executor(&executor_of(session, task));
     executor.is_some_and(|settings| settings.kind == ExecutorKind::Shell)
         && read_spec(session, task).is_none_or(|spec| spec.run.is_none())
+}
+
+/// Finds those tasks of many that lack something to run, by several threads: each spec is read.
+pub fn lacking_run<'a>(session: &Session, tasks: &[&'a Task]) -> HashSet<&'a TaskName> {
+    let lacking = |session: &Session, task: &'a Task| lacks_run(session, task).then(|| task.name());
+    if tasks.len() < WORTH_THREADS {
+        return tasks.iter().filter_map(|task| lacking(session, task)).collect();
+    }
+    let handle = Mutex::new(session.clone());
+    let own = || handle.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    tasks.par_iter().map_init(own, |session, task| lacking(session, task)).flatten().collect()
 }
 
 /// Describes a task by its commit's message alone, as if there were something to run.

@@ -125,7 +125,7 @@ fn row(session: &Session, snapshot: &Snapshot, name: &TaskName) -> Row {
 pub(super) fn work_of(session: &Session, task: &Task) -> (Event, Option<String>) {
     let repo = &session.hub.repo;
     match &task.standing {
-        Standing::Sealed { seal, .. } => ((**seal).clone(), None),
+        Standing::Sealed { seal, .. } => ((***seal).clone(), None),
         Standing::Claimed(tip) => {
             let repair = status_of(repo, tip.id).and_then(|status| status.repair);
             // What came of the work is told by claims of their own, which do not measure it again.

@@ -260,9 +260,8 @@ impl<'a> Lookout<'a> {
 /// Finds the tasks that wait for something that failed, was cancelled, or is not there.
 pub fn blocked_tasks(snapshot: &Snapshot) -> HashMap<&TaskName, Blocked<'_>> {
     let links: Vec<Link<'_>> = snapshot
-        .tasks
-        .iter()
-        .map(|task| Link { name: task.name(), state: task.state(), depends_on: &task.spec.record.depends_on })
+        .open()
+        .map(|(_, task)| Link { name: task.name(), state: task.state(), depends_on: &task.spec.record.depends_on })
         .collect();
-    blocked(&links)
+    blocked(&links, |name| snapshot.get(name).map(Task::state))
 }

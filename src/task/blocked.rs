@@ -28,16 +28,18 @@ pub struct Blocked<'a> {
     pub through: &'a TaskName,
 }
 
-/// Finds the tasks that wait and are blocked; of several causes, the nearest and first.
-pub fn blocked<'a>(links: &[Link<'a>]) -> HashMap<&'a TaskName, Blocked<'a>> {
-    let known: HashMap<&TaskName, State> = links.iter().map(|link| (link.name, link.state)).collect();
+/// Finds the tasks that wait and are blocked; of several causes, the nearest and first. `state` tells where any task stands.
+pub fn blocked<'a>(
+    links: &[Link<'a>],
+    state: impl Fn(&TaskName) -> Option<State>,
+) -> HashMap<&'a TaskName, Blocked<'a>> {
     let mut dependents: HashMap<&TaskName, Vec<&'a TaskName>> = HashMap::new();
     let mut found: HashMap<&'a TaskName, Blocked<'a>> = HashMap::new();
     let mut open: VecDeque<&'a TaskName> = VecDeque::new();
     for link in links.iter().filter(|link| waits(link.state)) {
         for dependency in link.depends_on {
             dependents.entry(dependency).or_default().push(link.name);
-            let state = known.get(dependency).copied();
+            let state = state(dependency);
             let is_dead = matches!(state, None | Some(State::Failed | State::Cancelled));
             if is_dead && !found.contains_key(link.name) {
                 found.insert(link.name, Blocked { by: dependency, state, through: dependency });
@@ -65,6 +67,11 @@ const fn waits(state: State) -> bool {
 mod tests {
     use super::*;
 
+    fn among<'a>(links: &[Link<'a>]) -> HashMap<&'a TaskName, Blocked<'a>> {
+        let known: HashMap<&TaskName, State> = links.iter().map(|link| (link.name, link.state)).collect();
+        blocked(links, |name| known.get(name).copied())
+    }
+
     #[test]
     fn what_waits_for_the_dead_is_blocked_all_the_way_down() {
         let names: Vec<TaskName> =
@@ -79,7 +86,7 @@ mod tests {
             link(d, State::Pending, &on_c[..]),
             link(e, State::Assigned, &on_x[..]),
         ];
-        let found = blocked(&links);
+        let found = among(&links);
         assert_eq!(found.get(a), None, "the cause itself is not blocked");
         assert_eq!(found[b], Blocked { by: a, state: Some(State::Failed), through: a });
         assert_eq!(found[c], Blocked { by: a, state: Some(State::Failed), through: b });
@@ -97,7 +104,7 @@ mod tests {
                 Link { name: &names[0], state, depends_on: &on_b },
                 Link { name: &names[1], state: State::Pending, depends_on: &on_a },
             ];
-            assert!(blocked(&links).is_empty(), "{state}");
+            assert!(among(&links).is_empty(), "{state}");
         }
     }
 }

@@ -104,7 +104,7 @@ pub fn task(session: &Session, task: &Task) -> Value {
 }
 
 /// Writes the documents of some tasks, as they stand in a list that is one step inside a document.
-pub fn tasks(session: &Session, tasks: &[&Task]) -> String {
+pub fn tasks(session: &Session, tasks: &[Task]) -> String {
     let records: Vec<Records<'_>> = tasks.iter().map(|task| Records::of(&session.hub.repo, task)).collect();
     let all = tasks.iter().zip(&records).map(|(task, records)| Document::of(session, task, records));
     let listed: BTreeMap<&str, Vec<Document<'_>>> = BTreeMap::from([("", all.collect())]);

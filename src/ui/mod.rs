@@ -142,7 +142,10 @@ impl Ui {
         for (at, some) in tasks.chunks(TASKS * 8).enumerate() {
             let texts: Vec<String> = some
                 .par_chunks(TASKS)
-                .map_init(own, |session, some| text::in_json(&json::tasks(session, some)).into_owned())
+                .map_init(own, |session, some| {
+                    let some: Vec<Task> = some.iter().map(|task| task.apart()).collect();
+                    text::in_json(&json::tasks(session, &some)).into_owned()
+                })
                 .collect();
             for (place, text) in texts.iter().enumerate() {
                 if at + place > 0 {

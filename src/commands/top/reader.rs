@@ -150,7 +150,7 @@ impl Reader {
         }
         lines.extend(fields(session, task));
         lines.extend([String::new(), "EVENTS".to_owned()]);
-        for event in Histories::load(&session.hub)?.of(&session.hub, task) {
+        for event in Histories::load_for(&session.hub, task)?.of(&session.hub, task) {
             let attempt = event.attempt.map(|attempt| format!(" attempt {attempt}")).unwrap_or_default();
             let node = event.node.map(|node| format!(" on {node}")).unwrap_or_default();
             let reason = event.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();

@@ -7,7 +7,6 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::queue::Queued;
 use crate::git::ObjectId;
 use crate::hub::format::SpecRecord;
 use crate::task::event::{ConflictFile, Event};
@@ -17,7 +16,7 @@ use crate::task::spec::Mode;
 use crate::task::{Name, TaskName};
 
 /// Something that stands in the file.
-pub(super) trait Stored: Sized {
+pub trait Stored: Sized {
     /// Writes it at the end.
     fn put(&self, out: &mut Vec<u8>);
     /// Reads it from the start, and moves the start behind it.
@@ -44,7 +43,6 @@ macro_rules! stored {
 }
 
 stored! {
-    Queued { id, record, at }
     SpecRecord {
         task, title, priority, depends_on, modifies, labels, executor, mode, estimate_minutes, target, repairs, generation,
     }
@@ -58,7 +56,7 @@ stored! {
 }
 
 /// Takes the first `count` bytes.
-fn bytes<'a>(from: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
+pub(super) fn bytes<'a>(from: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
     let (first, rest) = from.split_at_checked(count)?;
     *from = rest;
     Some(first)
@@ -191,16 +189,6 @@ impl<T: Stored> Stored for Option<T> {
 
     fn take(from: &mut &[u8]) -> Option<Self> {
         if bool::take(from)? { Some(Some(T::take(from)?)) } else { Some(None) }
-    }
-}
-
-impl<T: Stored> Stored for std::sync::Arc<T> {
-    fn put(&self, out: &mut Vec<u8>) {
-        (**self).put(out);
-    }
-
-    fn take(from: &mut &[u8]) -> Option<Self> {
-        T::take(from).map(Self::new)
     }
 }
 

@@ -16,15 +16,14 @@ use rayon::prelude::*;
 use super::Ledger;
 use super::codec::{self, Stored};
 use super::queue::{self, Bad, Queue, Queued};
-use super::seals::{self, Fold, Note, Seals};
-use crate::git::notes::Fold as Folder;
+use super::seals::{self, Fold, Seals};
 use crate::git::{ObjectId, Repo};
 
 /// The file's name.
 pub const NAME: &str = "queue.cache";
 
 /// Raised whenever something is read differently from the same objects.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// From how many objects on, read beside the file, it is written again: less is read sooner than written.
 pub const WORTH_WRITING: usize = 512;
@@ -38,6 +37,14 @@ const FOLDS: usize = 8;
 
 /// The last bytes: where the index begins, its checksum, the file's mark.
 const TAIL: usize = 24;
+
+/// Something that stands in a block, and may refer to where it stands.
+pub(super) trait InBlock: Sized {
+    /// Writes it at the end.
+    fn put(&self, out: &mut Vec<u8>);
+    /// Reads it from the rest of a block, and moves the rest behind it.
+    fn take(block: &Arc<Vec<u8>>, rest: &mut &[u8]) -> Option<Self>;
+}
 
 /// What a block holds.
 enum Block {
@@ -145,16 +152,16 @@ pub(super) fn write(path: &Path, ledger: &Ledger) -> std::io::Result<()> {
     fs::rename(beside, path)
 }
 
-fn encode<T: Stored>(records: &[T]) -> Vec<u8> {
+fn encode<T: InBlock>(records: &[T]) -> Vec<u8> {
     let mut out = Vec::new();
     records.iter().for_each(|record| record.put(&mut out));
     out
 }
 
-fn decode<T: Stored>(mut from: &[u8]) -> Option<Vec<T>> {
-    let mut all = Vec::new();
-    while !from.is_empty() {
-        all.push(T::take(&mut from)?);
+fn decode<T: InBlock>(block: &Arc<Vec<u8>>) -> Option<Vec<T>> {
+    let (mut rest, mut all) = (block.as_slice(), Vec::new());
+    while !rest.is_empty() {
+        all.push(T::take(block, &mut rest)?);
     }
     Some(all)
 }
@@ -186,7 +193,8 @@ impl Place {
         if checksum(&bytes) != self.sum {
             return None;
         }
-        if self.is_specs { decode(&bytes).map(Block::Specs) } else { decode(&bytes).map(Block::Folds) }
+        let block = Arc::new(bytes);
+        if self.is_specs { decode(&block).map(Block::Specs) } else { decode(&block).map(Block::Folds) }
     }
 }
 
@@ -240,32 +248,5 @@ impl Stored for Place {
             length: Stored::take(from)?,
             sum: Stored::take(from)?,
         })
-    }
-}
-
-impl Stored for Fold {
-    fn put(&self, out: &mut Vec<u8>) {
-        self.folder.prefix.put(out);
-        self.folder.tree.put(out);
-        self.notes.put(out);
-    }
-
-    fn take(from: &mut &[u8]) -> Option<Self> {
-        let folder = Folder { prefix: Stored::take(from)?, tree: Stored::take(from)? };
-        Some(Self { folder, notes: Stored::take(from)? })
-    }
-}
-
-impl Stored for Note {
-    fn put(&self, out: &mut Vec<u8>) {
-        self.spec.put(out);
-        self.blob.put(out);
-        self.sealed.as_ref().ok().cloned().put(out);
-    }
-
-    fn take(from: &mut &[u8]) -> Option<Self> {
-        let (spec, blob) = (Stored::take(from)?, Stored::take(from)?);
-        let seals: Option<Vec<_>> = Stored::take(from)?;
-        Some(Self { spec, blob, sealed: seals.ok_or(super::super::format::Unreadable::Malformed("seal")) })
     }
 }

@@ -5,8 +5,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rayon::prelude::*;
 
+use super::codec::Stored;
+use super::file::InBlock;
+use super::late::{self, Late, Record};
 use crate::git::{Commit, IdMap, ObjectId, Repo};
+use crate::hub::format::spec::DEFAULT_PRIORITY;
 use crate::hub::format::{SpecRecord, Unreadable};
+use crate::task::spec::Mode;
+use crate::task::{Name, TaskName};
 
 /// How many commits are read before they are decoded, all cores at once.
 const CHUNK: usize = 4096;
@@ -19,8 +25,12 @@ const WORTH_THREADS: usize = 256;
 pub struct Queued {
     /// The spec commit.
     pub id: ObjectId,
+    /// The task, as the record names it too.
+    pub task: TaskName,
+    /// How long it is thought to take, in minutes; as the record says it too.
+    pub estimate_minutes: Option<u32>,
     /// What it says.
-    pub record: SpecRecord,
+    pub record: Late<SpecRecord>,
     /// When it was enqueued.
     pub at: Timestamp,
 }
@@ -79,14 +89,10 @@ impl Queue {
             next = commit.parents.first().copied();
             unread.push(commit);
             if unread.len() == CHUNK {
-                newest_first.par_extend(unread.par_drain(..).map(parse));
+                take_in(&mut newest_first, &mut unread);
             }
         }
-        if unread.len() < WORTH_THREADS {
-            newest_first.extend(unread.into_iter().map(parse));
-        } else {
-            newest_first.par_extend(unread.into_par_iter().map(parse));
-        }
+        take_in(&mut newest_first, &mut unread);
         let fresh = newest_first.len();
         let mut specs = Vec::with_capacity(kept + fresh);
         specs.extend_from_slice(&before.specs[..kept]);
@@ -101,10 +107,64 @@ impl Queue {
     }
 }
 
+/// Reads some commits of the queue.
+fn take_in(newest_first: &mut Vec<Parsed>, unread: &mut Vec<Commit>) {
+    let from = newest_first.len();
+    if unread.len() < WORTH_THREADS {
+        newest_first.extend(unread.drain(..).map(parse));
+    } else {
+        newest_first.par_extend(unread.par_drain(..).map(parse));
+    }
+    let specs = newest_first[from..].iter_mut().flatten().filter_map(Arc::get_mut);
+    late::gather(specs.map(|spec| &mut spec.record));
+}
+
 /// Reads one commit of the queue.
 pub(super) fn parse(commit: Commit) -> Parsed {
     match SpecRecord::parse(&commit.message) {
-        Ok(record) => Ok(Arc::new(Queued { id: commit.id, record, at: commit.at })),
+        Ok(record) => Ok(Arc::new(Queued {
+            id: commit.id,
+            record: Late::new(&record),
+            estimate_minutes: record.estimate_minutes,
+            task: record.task,
+            at: commit.at,
+        })),
         Err(why) => Err((commit.id, why)),
+    }
+}
+
+impl InBlock for Arc<Queued> {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.id.put(out);
+        self.task.put(out);
+        self.estimate_minutes.put(out);
+        self.record.put(out);
+        self.at.put(out);
+    }
+
+    fn take(block: &Arc<Vec<u8>>, rest: &mut &[u8]) -> Option<Self> {
+        let (id, task, estimate_minutes) = (Stored::take(rest)?, Stored::take(rest)?, Stored::take(rest)?);
+        let record = Late::take(block, rest)?;
+        Some(Self::new(Queued { id, task, estimate_minutes, record, at: Stored::take(rest)? }))
+    }
+}
+
+impl Record for SpecRecord {
+    fn broken() -> Self {
+        let name = Name::sanitized("unreadable", "");
+        Self {
+            task: TaskName { project: name.clone(), id: name },
+            title: "unreadable".to_owned(),
+            priority: DEFAULT_PRIORITY,
+            depends_on: Vec::new(),
+            modifies: Vec::new(),
+            labels: Vec::new(),
+            executor: None,
+            mode: Mode::default(),
+            estimate_minutes: None,
+            target: None,
+            repairs: None,
+            generation: None,
+        }
     }
 }

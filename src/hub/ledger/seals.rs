@@ -1,9 +1,14 @@
 //! The seals, by the folder of the notes' tree that they lie in.
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::Timestamp;
 use rayon::prelude::*;
 
+use super::codec::Stored;
+use super::file::InBlock;
+use super::late::{self, Late, Record};
 use crate::git::notes::Fold as Folder;
 use crate::git::{IdMap, ObjectId, Repo};
 use crate::hub::format::Unreadable;
@@ -13,7 +18,38 @@ use crate::task::event::{Event, VERSION};
 const TOGETHER: usize = 1024;
 
 /// What the note with the seals of one spec says, the lines oldest first.
-pub type Sealed = Result<Vec<Arc<Event>>, Unreadable>;
+pub type Sealed = Result<Vec<Arc<Seal>>, Unreadable>;
+
+/// One seal: what it says, of which the deciding part is known without looking at the rest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seal {
+    pub(super) event: Late<Event>,
+    /// Whether the task was merged; else it was cancelled.
+    pub is_merged: bool,
+    /// Whether another seal is undone by it.
+    pub is_reopening: bool,
+    /// How many seconds the work took, where that is told.
+    pub took: Option<f64>,
+}
+
+impl Seal {
+    fn new(event: &Event) -> Self {
+        Self {
+            is_merged: event.event == "merged",
+            is_reopening: event.reopens.is_some(),
+            took: event.duration_seconds,
+            event: Late::new(event),
+        }
+    }
+}
+
+impl Deref for Seal {
+    type Target = Event;
+
+    fn deref(&self) -> &Event {
+        &self.event
+    }
+}
 
 /// All seals up to a tip.
 #[derive(Debug, Clone)]
@@ -96,7 +132,10 @@ impl Seals {
         }
         repo.sort_as_packed(&mut blanks, |blank| blank.blob);
         let read = |repo: &mut Repo, some: &[Blank]| -> Vec<Option<Sealed>> {
-            some.iter().map(|blank| read_note(repo, blank.blob)).collect()
+            let mut read: Vec<_> = some.iter().map(|blank| read_note(repo, blank.blob)).collect();
+            let seals = read.iter_mut().flatten().flatten().flatten().filter_map(Arc::get_mut);
+            late::gather(seals.map(|seal| &mut seal.event));
+            read
         };
         let texts: Vec<Option<Sealed>> = blanks.par_chunks(TOGETHER).map_init(own, read).flatten_iter().collect();
         let mut is_whole = listed.iter().all(|of| of.is_whole);
@@ -147,7 +186,7 @@ fn read_sealed(text: &[u8]) -> Sealed {
         match serde_json::from_slice::<Event>(line) {
             Ok(event) if event.v <= VERSION => {
                 if event.event == "merged" || event.event == "cancelled" {
-                    seals.push(Arc::new(event));
+                    seals.push(Arc::new(Seal::new(&event)));
                 }
             }
             // What does not fit may be rubbish between the lines, or of a version that says so.
@@ -164,6 +203,50 @@ fn read_sealed(text: &[u8]) -> Sealed {
 fn version_of(line: &[u8]) -> Option<u32> {
     let record: serde_json::Value = serde_json::from_slice(line).ok()?;
     Some(u32::try_from(record.get("v")?.as_u64()?).unwrap_or(u32::MAX))
+}
+
+impl InBlock for Arc<Fold> {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.folder.prefix.put(out);
+        self.folder.tree.put(out);
+        self.notes.len().put(out);
+        for note in &self.notes {
+            note.spec.put(out);
+            note.blob.put(out);
+            // What cannot be read is not in the file, so that it is not taken for less than it is.
+            let seals = note.sealed.as_deref().unwrap_or_default();
+            seals.len().put(out);
+            for seal in seals {
+                seal.is_merged.put(out);
+                seal.is_reopening.put(out);
+                seal.took.put(out);
+                seal.event.put(out);
+            }
+        }
+    }
+
+    fn take(block: &Arc<Vec<u8>>, rest: &mut &[u8]) -> Option<Self> {
+        let folder = Folder { prefix: Stored::take(rest)?, tree: Stored::take(rest)? };
+        let mut notes = Vec::new();
+        for _ in 0..usize::take(rest)? {
+            let (spec, blob) = (Stored::take(rest)?, Stored::take(rest)?);
+            let mut seals = Vec::with_capacity(1);
+            for _ in 0..usize::take(rest)? {
+                let (is_merged, is_reopening, took) =
+                    (Stored::take(rest)?, Stored::take(rest)?, Stored::take(rest)?);
+                seals.push(Arc::new(Seal { is_merged, is_reopening, took, event: Late::take(block, rest)? }));
+            }
+            let sealed = if seals.is_empty() { Err(Unreadable::Malformed("seal")) } else { Ok(seals) };
+            notes.push(Note { spec, blob, sealed });
+        }
+        Some(Self::new(Fold { folder, notes }))
+    }
+}
+
+impl Record for Event {
+    fn broken() -> Self {
+        Self::new("unreadable", Timestamp::UNIX_EPOCH)
+    }
 }
 
 #[cfg(test)]

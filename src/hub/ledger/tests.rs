@@ -8,6 +8,8 @@ use super::*;
 use crate::git::objects::{NewCommit, NewEntry};
 use crate::git::repo::Identity;
 use crate::git::{Git, Repo};
+use crate::hub::format::SpecRecord;
+use crate::task::event::Event;
 
 /// What may happen between two readings.
 #[derive(Debug, Clone)]
@@ -249,6 +251,34 @@ fn what_was_written_is_read_and_nothing_but_that() {
             assert!(file::load(&world.repo).is_none(), "{at} bytes of {}", bytes.len());
         }
     }
+}
+
+#[test]
+fn what_is_kept_says_what_commits_and_notes_say_and_only_what_is_looked_at_is_decoded() {
+    let world = filled();
+    file::write(&world.file(), &world.read(&Ledger::default())).unwrap();
+    let ledger = file::load(&world.repo).unwrap();
+    let notes = || ledger.seals.folds.iter().flat_map(|fold| &fold.notes);
+    let seals = || notes().flat_map(|note| note.sealed.iter().flatten());
+    assert!(!ledger.queue.specs.iter().any(|spec| spec.record.is_decoded()));
+    assert!(seals().count() > 10 && !seals().any(|seal| seal.event.is_decoded()));
+    for spec in ledger.queue.specs.iter() {
+        let commit = world.repo.commit(spec.id).unwrap();
+        assert_eq!(SpecRecord::parse(&commit.message).unwrap(), *spec.record);
+        let (task, minutes) = (&spec.record.task, spec.record.estimate_minutes);
+        assert_eq!((&spec.task, spec.estimate_minutes, spec.at), (task, minutes, commit.at));
+    }
+    for note in notes().filter(|note| note.sealed.is_ok()) {
+        let said = Event::parse_lines(&world.repo.blob(note.blob).unwrap());
+        let kept: Vec<Event> = note.sealed.iter().flatten().map(|seal| seal.event.read()).collect();
+        assert_eq!(kept, said);
+    }
+    assert!(!seals().any(|seal| seal.event.is_decoded()), "reading keeps nothing");
+    for seal in seals() {
+        assert_eq!((seal.is_merged, seal.is_reopening), (seal.event.event == "merged", seal.reopens.is_some()));
+        assert_eq!(seal.took, seal.duration_seconds);
+    }
+    assert!(ledger.queue.specs[0].record.is_decoded() && !ledger.queue.specs[0].record.clone().is_decoded());
 }
 
 #[test]

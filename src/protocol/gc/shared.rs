@@ -78,7 +78,7 @@ impl Gc<'_> {
         let mut recorded: HashMap<String, Vec<ObjectId>> = HashMap::new();
         for task in self.snapshot.tasks.iter().filter(|task| self.has_ended(task)) {
             let seal = match &task.standing {
-                Standing::Sealed { seal, .. } => Some(&**seal),
+                Standing::Sealed { seal, .. } => Some(&***seal),
                 _ => None,
             };
             for event in histories.lines(task).chain(seal) {

@@ -73,8 +73,10 @@ impl Follower {
             return Ok(Vec::new());
         };
         let length = text.len() as u64;
-        let histories = Histories::load(&session.hub)?;
-        let events = snapshot.get(&self.task).map(|task| histories.of(&session.hub, task)).unwrap_or_default();
+        let events = match snapshot.get(&self.task) {
+            Some(task) => Histories::load_for(&session.hub, task)?.of(&session.hub, task),
+            None => Vec::new(),
+        };
         let ours = events.iter().rev().filter(|event| event.attempt == Some(self.attempt));
         let total = ours.filter_map(|event| event.log_bytes).next().unwrap_or(length);
         if total == length {
