@@ -20,7 +20,7 @@ use super::repo::Repo;
 use crate::fail;
 
 /// From how many refs on that is less work.
-const WORTH_IT: usize = 100;
+const WORTH_IT: usize = 8;
 
 /// Refs that stand ready to be pushed; they are gone when this is.
 pub(super) struct Staged<'a> {

@@ -30,7 +30,7 @@ pub const CONFIG_FILE: &str = "git-dispatch.toml";
 const WRITING_TAKES: u32 = 6;
 
 /// So many claims are compared in a push rather than read: git looks each up among all refs of the hub.
-const COMPARED: usize = 16;
+const COMPARED: usize = 64;
 
 /// A clone, ready for a verb.
 #[derive(Clone)]
