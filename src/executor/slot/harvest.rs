@@ -11,7 +11,6 @@ use std::path::Path;
 
 use super::{Setup, Slot, is_folder, remove_all};
 use crate::executor::{Error, Result};
-use crate::git::process::Output;
 use crate::git::refs::RefChange;
 use crate::git::{Git, ObjectId, Repo};
 
@@ -46,7 +45,14 @@ impl Slot {
     /// Commits what is uncommitted under `message`, brings HEAD into `repo` and pins it as `pin`.
     pub fn harvest(&self, repo: &Repo, setup: &Setup<'_>, message: &str, pin: &str) -> Result<Harvest> {
         self.disarm(repo, setup)?;
-        self.commit_rest(setup, message)?;
+        if self.commit_rest(setup, message)? == Some(setup.base) {
+            // Nothing was made, and the base is here.
+            let old = repo.ref_value(pin);
+            if old != Some(setup.base) {
+                repo.change_refs(&[RefChange::new(pin, old, Some(setup.base))], "git dispatch: nothing was made")?;
+            }
+            return Ok(Harvest { result: setup.base, descends: true });
+        }
         let source = self.clone_dir().join(".git");
         // The clone is only ever fetched from: nothing that it says is run here.
         let spec = format!("+HEAD:{pin}");
@@ -130,20 +136,22 @@ impl Slot {
         text.starts_with("ref: refs/") || ObjectId::from_hex(text.trim().as_bytes()).is_ok()
     }
 
-    /// Commits what is uncommitted, untracked files that are not ignored included.
-    fn commit_rest(&self, setup: &Setup<'_>, message: &str) -> Result<()> {
+    /// Commits what is uncommitted, untracked files that are not ignored included. Returns HEAD where there is nothing.
+    fn commit_rest(&self, setup: &Setup<'_>, message: &str) -> Result<Option<ObjectId>> {
         let git: Git = self.git();
-        // A HEAD that points at nothing: the work is whatever lies there, on the base.
-        let head = git.run(&["rev-parse", "--verify", "--quiet", "HEAD^{commit}"], None)?;
-        if !head.is_success() {
-            let base = setup.base.to_string();
-            git.check(&["update-ref", "--no-deref", "HEAD", &base])?;
+        let mut status = self.dissolve_nested(&git)?;
+        if status.head.is_none() {
+            // A HEAD that points at nothing: the work is whatever lies there, on the base.
+            if !git.run(&["rev-parse", "--verify", "--quiet", "HEAD^{commit}"], None)?.is_success() {
+                let base = setup.base.to_string();
+                git.check(&["update-ref", "--no-deref", "HEAD", &base])?;
+            }
+            status = self.dissolve_nested(&git)?;
         }
-        let status = self.dissolve_nested(&git)?;
-        if status.is_success() && status.stdout.is_empty() && !self.is_merging() {
-            return Ok(());
+        if status.is_read && status.is_clean && !self.is_merging() {
+            return Ok(status.head);
         }
-        if !status.is_success() {
+        if !status.is_read {
             // An index that is broken beyond reading.
             remove_all(&self.clone_dir().join(".git/index"))?;
         }
@@ -158,26 +166,50 @@ impl Slot {
         if self.is_merging() || !git.run(&["diff", "--cached", "--quiet"], None)?.is_success() {
             git.check(&["commit", "--quiet", "--no-verify", "--no-gpg-sign", "-m", message])?;
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Makes plain folders of repositories that the executor made or cloned among its files, and returns the status
     /// after it: git would record no more of them than a commit id that nobody has, or refuse to add anything at all.
-    fn dissolve_nested(&self, git: &Git) -> Result<Output> {
+    fn dissolve_nested(&self, git: &Git) -> Result<Status> {
         // One may hold another; each round finds the next floor.
         for _ in 0..16 {
-            let status = git.run(&["status", "--porcelain=v1", "-z", "--untracked-files=all"], None)?;
-            let entries = status.stdout.split(|byte| *byte == 0);
-            // With all files listed singly, an untracked folder can only be a repository.
-            let nested: Vec<_> =
-                entries.filter_map(|entry| entry.strip_prefix(b"?? ")?.strip_suffix(b"/")).collect();
-            if nested.is_empty() || !status.is_success() {
+            let (status, nested) = Status::read(git)?;
+            if nested.is_empty() {
                 return Ok(status);
             }
             for folder in nested {
-                remove_all(&self.clone_dir().join(OsStr::from_bytes(folder)).join(".git"))?;
+                remove_all(&self.clone_dir().join(OsStr::from_bytes(&folder)).join(".git"))?;
             }
         }
-        Ok(git.run(&["status", "--porcelain=v1", "-z", "--untracked-files=all"], None)?)
+        Ok(Status::read(git)?.0)
+    }
+}
+
+/// How a clone stands.
+struct Status {
+    /// Whether it could be read at all.
+    is_read: bool,
+    /// Whether there is nothing to commit.
+    is_clean: bool,
+    /// What HEAD resolves to.
+    head: Option<ObjectId>,
+}
+
+impl Status {
+    /// Reads it, and the untracked folders: with all files listed singly, these can only be repositories.
+    fn read(git: &Git) -> Result<(Self, Vec<Vec<u8>>)> {
+        let args = ["status", "--porcelain=v2", "--branch", "--no-ahead-behind", "-z", "--untracked-files=all"];
+        let output = git.run(&args, None)?;
+        let lines = || output.stdout.split(|byte| *byte == 0).filter(|line| !line.is_empty());
+        let oid = lines().find_map(|line| line.strip_prefix(b"# branch.oid "));
+        let nested = lines().filter_map(|line| line.strip_prefix(b"? ")?.strip_suffix(b"/"));
+        let status = Self {
+            is_read: output.is_success(),
+            is_clean: lines().all(|line| line.starts_with(b"# ")),
+            head: oid.filter(|_| output.is_success()).and_then(|oid| ObjectId::from_hex(oid).ok()),
+        };
+        let nested = if status.is_read { nested.map(<[u8]>::to_vec).collect() } else { Vec::new() };
+        Ok((status, nested))
     }
 }
