@@ -23,20 +23,43 @@ impl Repo {
         let failed = |error: gix::Error| Error::storage("cannot compare commits", &error);
         let tree = |id| self.gix.find_object(id).and_then(gix::Object::peel_to_tree).map_err(failed);
         let (old, new) = (tree(base)?, tree(result)?);
-        let options = gix::diff::Options::default();
-        let changes = self.gix.diff_tree_to_tree(&old, &new, options).map_err(failed)?;
-        let paths: Vec<String> = changes
-            .iter()
-            .filter(|change| !change.entry_mode().is_tree())
-            .map(|change| change.location().to_str_lossy().into_owned())
-            .collect();
         let mut platform = old.changes().map_err(failed)?;
         platform.options(|options| {
             options.track_rewrites(None);
         });
-        // Counting lines needs the blobs; a change that cannot be counted is still a change.
-        let (added, removed) =
-            platform.stats(&new).map_or((0, 0), |stats| (stats.lines_added, stats.lines_removed));
+        let (mut lines, mut walked) = (self.line_counter().map_err(failed)?, self.line_counter().map_err(failed)?);
+        let (mut added, mut removed, mut paths) = (0, 0, Vec::new());
+        let walk = platform.for_each_to_obtain_tree_with_cache(&new, &mut walked, |change| {
+            if !change.entry_mode().is_tree() {
+                paths.push(change.location().to_str_lossy().into_owned());
+            }
+            // Counting lines needs the blobs; a change that cannot be counted is still a change.
+            let counted = change.diff(&mut lines).ok().and_then(|mut diff| diff.line_counts().ok()).flatten();
+            added += counted.as_ref().map_or(0, |counted| u64::from(counted.insertions));
+            removed += counted.as_ref().map_or(0, |counted| u64::from(counted.removals));
+            lines.clear_resource_cache_keep_allocation();
+            Ok(std::ops::ControlFlow::Continue(()))
+        });
+        walk.map_err(failed)?;
         Ok(Changed { added, removed, paths })
+    }
+
+    /// What compares the lines of files, as the attributes in the index say, or in HEAD where there is none.
+    fn line_counter(&self) -> std::result::Result<gix::diff::blob::Platform, gix::Error> {
+        if !self.keeps_tables() {
+            return self.gix.diff_resource_cache_for_tree_diff();
+        }
+        // Of itself gix looks for HEAD in a file, and the one that is there names no branch.
+        let index: gix::index::State = match (self.gix.try_index()?, self.ref_value("HEAD")) {
+            (Some(index), _) => index.into_owned_or_cloned().into(),
+            (None, Some(head)) => {
+                let tree = self.gix.find_object(head)?.peel_to_tree()?.id;
+                self.gix.index_from_tree(&tree)?.into()
+            }
+            (None, None) => gix::index::State::new(self.gix.object_hash()),
+        };
+        let attributes = gix::worktree::stack::state::attributes::Source::IdMapping;
+        let attributes = self.gix.attributes_only(&index, attributes)?.detach();
+        gix::diff::resource_cache(&self.gix, gix::diff::blob::pipeline::Mode::ToGit, attributes, Default::default())
     }
 }

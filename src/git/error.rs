@@ -175,12 +175,12 @@ pub enum Error {
         /// The hash.
         format: String,
     },
-    /// The repository keeps its refs in a format that gix cannot read.
-    #[error("the repository `{}` keeps its refs as `{format}`, which git-dispatch does not read yet", escaped(&.path.to_string_lossy()))]
+    /// The repository keeps its refs neither as files nor in a reftable.
+    #[error("the repository `{}` keeps its refs as `{}`, which git-dispatch does not read", escaped(&.path.to_string_lossy()), escaped(.format))]
     #[diagnostic(
         code(dispatch::repo::ref_storage),
         help(
-            "use a clone with `files` refs: `git clone --ref-format=files`, or `git refs migrate --ref-format=files`"
+            "use a clone with `files` or `reftable` refs: `git clone --ref-format=files`, or `git refs migrate --ref-format=files`"
         )
     )]
     RefStorage {

@@ -15,6 +15,7 @@ use tempfile::NamedTempFile;
 use super::error::{Error, Result};
 use super::refs::RefChange;
 use super::repo::Repo;
+use super::tables;
 
 /// How old a lock file is that nobody holds any more: writes of refs take milliseconds.
 const STALE: Duration = Duration::from_secs(5);
@@ -26,7 +27,7 @@ const STALE_FOR_THE_USER: Duration = Duration::from_secs(60);
 const STALE_OF_THE_DEAD: Duration = Duration::from_secs(1);
 
 /// How long is waited at most: until whatever stands in the way now is stale.
-const PATIENCE: Duration = Duration::from_secs(6);
+pub(super) const PATIENCE: Duration = Duration::from_secs(6);
 
 impl Repo {
     /// Waits until no lock file stands in the way of the changes, and says whether one did; [`Error::Locked`] where one
@@ -43,7 +44,10 @@ impl Repo {
     /// Waits until no lock file stands below a prefix of refs.
     pub fn await_locks_below(&self, prefix: &str) -> Result<bool> {
         let mut locks = Vec::new();
-        find_locks(&self.common_dir().join(prefix), &mut locks);
+        match &self.tables {
+            Some(_) => locks.push(tables::lock(self.common_dir())),
+            None => find_locks(&self.common_dir().join(prefix), &mut locks),
+        }
         self.await_locks(locks)
     }
 
@@ -91,15 +95,26 @@ impl Repo {
     }
 
     fn lock_of(&self, name: &str) -> PathBuf {
-        self.common_dir().join(format!("{name}.lock"))
+        match &self.tables {
+            // There is one for all of them.
+            Some(_) => tables::lock(self.common_dir()),
+            None => self.common_dir().join(format!("{name}.lock")),
+        }
     }
 
     fn await_locks(&self, mut locks: Vec<PathBuf>) -> Result<bool> {
         locks.push(self.packed_refs_lock());
         let start = Instant::now();
         let mut waited = false;
+        let stood: Vec<Option<SystemTime>> = locks.iter().map(|path| made_at(path)).collect();
         loop {
-            let standing: Vec<_> = locks.iter().filter_map(|path| Some((path, made_at(path)?))).collect();
+            let mut standing: Vec<_> = locks.iter().filter_map(|path| Some((path, made_at(path)?))).collect();
+            if self.tables.is_some() {
+                // All writers share one lock: where others took it since, it was free in between.
+                standing.retain(|(path, made)| {
+                    locks.iter().zip(&stood).any(|(known, stood)| known == *path && *stood == Some(*made))
+                });
+            }
             let Some((first, _)) = standing.first() else { return Ok(waited) };
             if start.elapsed() >= PATIENCE {
                 return Err(Error::Locked { path: (*first).clone() });
@@ -133,6 +148,7 @@ pub fn left_behind(git_dir: &Path, folder: &str) -> LeftBehind {
     let mut left = LeftBehind::default();
     find_left(&git_dir.join(folder), &mut left);
     left.locks.push(git_dir.join("packed-refs.lock"));
+    left.locks.extend(tables::locks(git_dir));
     left.locks.retain(|lock| made_at(lock).and_then(|made| made.elapsed().ok()).is_some_and(|age| age >= STALE));
     left.locks.sort();
     left.empty.sort();
@@ -156,7 +172,7 @@ fn find_left(folder: &Path, left: &mut LeftBehind) {
 /// How old a lock file must be to count as left behind. The user's own branches and the packed refs are also locked by
 /// commands of theirs, and for as long as a hook of theirs takes.
 fn stale_after(path: &Path) -> Duration {
-    let is_shared = path.file_name().is_some_and(|name| name == "packed-refs.lock")
+    let is_shared = path.file_name().is_some_and(|name| name == "packed-refs.lock" || name == "tables.list.lock")
         || path.components().any(|part| part.as_os_str() == "heads");
     if is_shared { STALE_FOR_THE_USER } else { STALE }
 }

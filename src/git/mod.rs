@@ -25,6 +25,7 @@ pub mod repo;
 pub mod signature;
 mod ssh;
 mod staged;
+mod tables;
 pub mod worktree;
 
 pub use error::{Error, Result};

@@ -215,6 +215,8 @@ impl Git {
         command.args(["-c", "core.protectHFS=true", "-c", "core.protectNTFS=true"]);
         // A repository that shares another's objects may name a command of its own that is asked for its refs.
         command.args(["-c", "core.alternateRefsCommand=:"]);
+        // All refs of a reftable share one lock: others who write in the same moment are waited for.
+        command.args(["-c", "reftable.lockTimeout=1000"]);
         for setting in &self.settings {
             command.args(["-c", setting]);
         }

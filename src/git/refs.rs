@@ -1,8 +1,9 @@
 //! Local refs: reading them, and moving them under a stated expectation.
 //!
-//! There is no `set`: every edit says what it expects to replace.
+//! There is no `set`: every edit says what it expects to replace. Where they lie as files gix reads and writes them; where they
+//! lie in a reftable, `tables` does.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gix::ObjectId;
 use gix::lock::acquire::Fail;
@@ -10,7 +11,9 @@ use gix::refs::transaction::{Change, LogChange, PreviousValue, RefEdit, RefLog};
 use gix::refs::{FullName, Target};
 
 use super::error::{Error, Result};
+use super::locks::PATIENCE;
 use super::repo::Repo;
+use super::tables::Tables;
 use crate::fail;
 
 /// How long a lock on one ref is waited for, as git does.
@@ -40,12 +43,20 @@ impl RefChange {
 impl Repo {
     /// Returns what a ref holds; `None` where there is none. Symbolic refs are followed.
     pub fn ref_value(&self, name: &str) -> Option<ObjectId> {
+        if let Some(tables) = &self.tables {
+            // As gix does it: a tag stands for what it is of, and what is not here is nothing.
+            let object = self.gix.find_object(tables.id(name)?).ok()?;
+            return object.peel_tags_to_end().ok().map(|object| object.id);
+        }
         let mut reference = self.gix.try_find_reference(name).ok()??;
         reference.peel_to_id().ok().map(gix::Id::detach)
     }
 
     /// Returns the full name of the ref that a symbolic ref points to.
     pub fn symbolic_ref(&self, name: &str) -> Option<String> {
+        if let Some(tables) = &self.tables {
+            return tables.target(name);
+        }
         let reference = self.gix.try_find_reference(name).ok()??;
         reference.target().try_name().map(|name| name.as_bstr().to_string())
     }
@@ -53,6 +64,9 @@ impl Repo {
     /// Lists the refs whose full names begin with `prefix`, with what they hold, sorted by name. Tags are not peeled:
     /// a claim ref that holds something else than a commit must be seen as what it is.
     pub fn refs_with_prefix(&self, prefix: &str) -> Result<Vec<(String, ObjectId)>> {
+        if let Some(tables) = &self.tables {
+            return tables.below(prefix);
+        }
         let failed = |error: gix::Error| Error::storage(format!("cannot list refs below {prefix}"), &error);
         let platform = self.gix.references().map_err(failed)?;
         let mut found = Vec::new();
@@ -67,7 +81,7 @@ impl Repo {
         Ok(found)
     }
 
-    /// Puts all refs into one file, as `git gc` does; what they hold stays as it is.
+    /// Puts all refs into one file or one table, as `git gc` does; what they hold stays as it is.
     pub fn pack_refs(&self) -> Result<()> {
         self.git().check(&["pack-refs", "--all"]).map(drop)
     }
@@ -77,13 +91,41 @@ impl Repo {
         if changes.is_empty() {
             return Ok(());
         }
+        if let Some(tables) = &self.tables {
+            return self.change_tables(tables, changes, why);
+        }
         let first = self.try_to_change_refs(changes, why);
-        let is_as_expected = || changes.iter().all(|change| self.ref_value(&change.name) == change.old);
         // An expectation that does not hold will not hold later; what a killed process left goes away.
-        if first.is_err() && is_as_expected() && self.await_locks_of(changes)? {
+        if first.is_err() && self.is_as_expected(changes) && self.await_locks_of(changes)? {
             return self.try_to_change_refs(changes, why);
         }
         first
+    }
+
+    fn is_as_expected(&self, changes: &[RefChange]) -> bool {
+        changes.iter().all(|change| self.ref_value(&change.name) == change.old)
+    }
+
+    /// The same in a reftable. All writers share its one lock: it is tried again as long as others come first.
+    fn change_tables(&self, tables: &Tables, changes: &[RefChange], why: &str) -> Result<()> {
+        changes.iter().try_for_each(|change| full_name(&change.name).map(drop))?;
+        let begun = Instant::now();
+        loop {
+            let before = tables.state();
+            fail::point("refs.before");
+            let Err(error) = tables.change(changes, why) else {
+                fail::point("refs.moved");
+                return Ok(());
+            };
+            if !self.is_as_expected(changes) {
+                return Err(error);
+            }
+            let was_locked = self.await_locks_of(changes)?;
+            let is_free_to_try = was_locked || tables.state() != before;
+            if !is_free_to_try || begun.elapsed() >= PATIENCE {
+                return Err(error);
+            }
+        }
     }
 
     fn try_to_change_refs(&self, changes: &[RefChange], why: &str) -> Result<()> {
@@ -102,11 +144,15 @@ impl Repo {
     }
 }
 
-fn ref_edit(change: &RefChange, why: &str) -> Result<RefEdit> {
-    let name: FullName = change.name.as_str().try_into().map_err(|_| Error::Storage {
-        what: format!("cannot move {}", crate::task::text::escaped(&change.name)),
+fn full_name(name: &str) -> Result<FullName> {
+    name.try_into().map_err(|_| Error::Storage {
+        what: format!("cannot move {}", crate::task::text::escaped(name)),
         detail: "not a valid ref name".to_owned(),
-    })?;
+    })
+}
+
+fn ref_edit(change: &RefChange, why: &str) -> Result<RefEdit> {
+    let name = full_name(&change.name)?;
     let expected = match change.old {
         Some(old) => PreviousValue::MustExistAndMatch(Target::Object(old)),
         None => PreviousValue::MustNotExist,

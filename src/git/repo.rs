@@ -3,14 +3,14 @@
 //! Owns discovery and identity. Objects, refs and merges are methods of [`Repo`] in files of their own.
 
 use std::path::{Path, PathBuf};
-
-use gix::bstr::ByteSlice;
+use std::sync::Arc;
 
 use super::error::{Error, Result};
 use super::partial::Whole;
 use super::porcelain;
 use super::process::Git;
 use super::ssh::Connections;
+use super::tables::Tables;
 use crate::ambient::Ambient;
 use crate::exec::cancel::Cancel;
 
@@ -27,6 +27,8 @@ pub struct Repo {
     cancel: Cancel,
     pub(super) connections: Connections,
     pub(super) whole: Whole,
+    /// The refs, where they do not lie as files.
+    pub(super) tables: Option<Arc<Tables>>,
 }
 
 /// Who writes commits: name and address.
@@ -76,16 +78,21 @@ impl Repo {
             _ => unusable(error.to_string()),
         })?;
         let format = gix.config_snapshot().string("extensions.refStorage");
-        if let Some(format) = format.filter(|format| format.as_bstr() != "files") {
+        let is_in_tables = match format.map(|format| format.to_string()).as_deref() {
+            None | Some("files") => false,
+            Some("reftable") => true,
             // gix opens such a repository and shows no refs at all: an empty queue would be a lie.
-            return Err(Error::RefStorage { path: git_dir.to_owned(), format: format.to_string() });
-        }
+            Some(format) => return Err(Error::RefStorage { path: git_dir.to_owned(), format: format.to_owned() }),
+        };
         gix.object_cache_size_if_unset(16 * 1024 * 1024);
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let tidy = |path: &Path| path.canonicalize().unwrap_or_else(|_| absolute(path));
+        let (git_dir, common_dir) = (tidy(gix.git_dir()), tidy(gix.common_dir()));
+        let tables = is_in_tables.then(|| Tables::open(&common_dir, &git_dir).map(Arc::new)).transpose()?;
         Ok(Self {
-            git_dir: tidy(gix.git_dir()),
-            common_dir: tidy(gix.common_dir()),
+            git_dir,
+            common_dir,
+            tables,
             work_tree: gix.workdir().map(tidy),
             gix,
             cancel: Cancel::new(),
@@ -133,6 +140,11 @@ impl Repo {
     /// Points git(1) at a worktree of the repository.
     pub fn git_at(&self, git_dir: &Path, work_tree: &Path) -> Git {
         Git::at(git_dir, Some(work_tree)).with_cancel(self.cancel.clone())
+    }
+
+    /// Says whether the refs lie in a reftable, which git before 2.45 does not know.
+    pub fn keeps_tables(&self) -> bool {
+        self.tables.is_some()
     }
 
     /// Says whether history is cut off here: then merge bases cannot be trusted.
@@ -212,6 +224,9 @@ impl Repo {
 
     /// Returns the full name of the branch that is checked out here, unless HEAD is detached.
     pub fn head_branch(&self) -> Option<String> {
+        if let Some(tables) = &self.tables {
+            return tables.target("HEAD");
+        }
         self.gix.head_name().ok().flatten().map(|name| name.as_bstr().to_string())
     }
 }

@@ -73,6 +73,9 @@ impl Repo {
 impl Staged<'_> {
     /// Writes the refs as files. Nobody else knows of them: no lock is needed, and none is waited for.
     fn write(&self, changes: &[RefChange]) -> io::Result<()> {
+        if self.repo.keeps_tables() {
+            return self.write_to_tables(changes).map_err(io::Error::other);
+        }
         let root = self.repo.common_dir().join(&self.prefix);
         let mut made = BTreeSet::new();
         let mut write = |folder: &str, change: &RefChange, id: Option<ObjectId>| {
@@ -89,6 +92,16 @@ impl Staged<'_> {
             write("old", change, change.old)?;
         }
         Ok(())
+    }
+
+    fn write_to_tables(&self, changes: &[RefChange]) -> Result<()> {
+        let named = |folder: &str, change: &RefChange, id: Option<ObjectId>| {
+            let name = change.name.strip_prefix("refs/").unwrap_or_default();
+            Some(RefChange::new(format!("{}{folder}/{name}", self.prefix), None, Some(id?)))
+        };
+        let both = |change| [named("new", change, change.new), named("old", change, change.old)];
+        let made: Vec<RefChange> = changes.iter().flat_map(both).flatten().collect();
+        self.repo.change_refs(&made, "git dispatch: to be pushed")
     }
 
     /// What is given to git in place of a refspec for each that is not deleted. Never a `+`: it would switch the leases off.

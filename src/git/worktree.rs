@@ -11,6 +11,7 @@ use super::error::Result;
 use super::porcelain;
 use super::process::Git;
 use super::repo::Repo;
+use super::tables;
 
 impl Repo {
     /// Finds the checkout that has the branch (a full name) checked out, if one has.
@@ -27,6 +28,14 @@ impl Repo {
         };
         let Ok(mut folders) = linked else { return true };
         folders.push(self.common_dir().to_owned());
+        // A branch may be another name of this one.
+        let is_it = |named: &str| named == branch || self.symbolic_ref(named).is_some();
+        if self.tables.is_some() {
+            let head = |folder: &PathBuf| tables::head_of(folder);
+            return folders
+                .iter()
+                .any(|folder| head(folder).map_or(true, |head| head.is_some_and(|named| is_it(&named))));
+        }
         folders.iter().any(|folder| {
             let path = folder.join("HEAD");
             let text = match std::fs::read_to_string(&path) {
@@ -35,10 +44,7 @@ impl Repo {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => return false,
                 _ => return true,
             };
-            // A branch may be another name of this one.
-            text.strip_prefix("ref: ")
-                .map(str::trim)
-                .is_some_and(|named| named == branch || self.symbolic_ref(named).is_some())
+            text.strip_prefix("ref: ").map(str::trim).is_some_and(is_it)
         })
     }
 

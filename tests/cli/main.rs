@@ -56,6 +56,7 @@ mod memory; // hubs that are emptied or wound back
 mod misbehaving; // twenty faults of a hub by six operations, over each transport
 mod no_atomic; // hubs that take one ref after the other
 mod races; // many at once
+mod reftable; // clones whose refs lie in a reftable
 mod refused;
 mod regression; // bugs that there were
 mod regression_attack;

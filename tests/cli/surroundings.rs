@@ -293,16 +293,12 @@ fn any_folder_of_a_clone_will_do() {
 
 #[test]
 fn refs_in_another_format_are_not_taken_for_none() {
-    let sandbox = Sandbox::with_clones(&[]);
-    let root = sandbox.repo(".");
-    if root.git_try(&["init", "--quiet", "--ref-format=reftable", "tables"]).code != 0 {
-        return; // this git does not know them
-    }
-    let tables = sandbox.repo("tables");
-    tables.write("x", "x\n");
-    tables.commit("First commit");
+    let sandbox = Sandbox::with_clones(&["a"]);
+    let a = sandbox.repo("a");
+    a.git(&["config", "core.repositoryFormatVersion", "1"]);
+    a.git(&["config", "extensions.refStorage", "stones"]);
     for args in [&[][..], &["list"], &["run"]] {
-        let error = refused(&tables, args, 1, "dispatch::repo::ref_storage");
+        let error = refused(&a, args, 1, "dispatch::repo::ref_storage");
         assert!(error["help"].as_str().unwrap().contains("--ref-format=files"), "{error}");
     }
 }

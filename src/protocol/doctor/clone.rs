@@ -15,6 +15,9 @@ use crate::task::text::escaped;
 /// The oldest git that will do.
 const OLDEST: (u32, u32) = (2, 39);
 
+/// The oldest git that reads refs in a reftable.
+const OLDEST_WITH_TABLES: (u32, u32) = (2, 45);
+
 /// Looks at git itself, and at what of the repository keeps it from working.
 pub(super) fn git(session: &Session, found: &mut Findings) -> Result<()> {
     let repo = &session.hub.repo;
@@ -24,6 +27,9 @@ pub(super) fn git(session: &Session, found: &mut Findings) -> Result<()> {
     let (major, minor) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     if (major, minor) < OLDEST {
         found.broken("git", format!("git {} is too old", escaped(version)), "install git 2.39 or newer");
+    } else if repo.keeps_tables() && (major, minor) < OLDEST_WITH_TABLES {
+        let message = format!("git {} is too old for this clone: its refs lie in a reftable", escaped(version));
+        found.broken("git", message, "install git 2.45 or newer, or use a clone with refs in files");
     } else {
         found.fine("git", format!("git {}", escaped(version)));
     }
@@ -42,14 +48,14 @@ pub(super) fn locks(session: &Session, found: &mut Findings) -> Result<()> {
         let folder = prefix.rsplit_once('/').map_or(prefix.as_str(), |(folder, _)| folder);
         let is_ours = |path: &PathBuf| {
             let name = path.strip_prefix(hub.repo.common_dir()).unwrap_or(path).to_string_lossy().into_owned();
-            name.starts_with(&prefix) || name == "packed-refs.lock"
+            name.starts_with(&prefix) || name == "packed-refs.lock" || name.starts_with("reftable/")
         };
         let mut left = left_behind(hub.repo.common_dir(), folder);
         left.locks.retain(is_ours);
         left.empty.retain(is_ours);
         for lock in &left.locks {
             let name = lock.strip_prefix(hub.repo.common_dir()).unwrap_or(lock).with_extension("");
-            if hub.repo.await_lock_of(&name.to_string_lossy()).is_err() {
+            if hub.repo.await_lock_of(&name.to_string_lossy()).is_err() || lock.exists() {
                 let help = format!("once no git runs here: `rm {}`", quoted(lock));
                 found.broken("leftovers", format!("{} was left behind", lock.display()), help);
             }

@@ -62,6 +62,11 @@ impl World {
         let inherited = env::var_os("PATH").unwrap_or_default();
         let path = env::join_paths([binaries].into_iter().chain(env::split_paths(&inherited))).unwrap();
         set("PATH", Path::new(&path));
+        // What repositories are made as, where a test does not say: the suite runs as well with `reftable`, but for tests that
+        // count processes (each write of refs is one), or look at the files of refs.
+        if let Some(format) = env::var_os("GIT_DISPATCH_TEST_REFS") {
+            set("GIT_DEFAULT_REF_FORMAT", Path::new(&format));
+        }
         Arc::new(World { root, environment, numbers: AtomicU32::new(0), _folder: folder })
     }
 
