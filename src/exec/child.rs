@@ -4,7 +4,9 @@
 //! Each child leads a process group of its own, so that a signal meant for us does not reach it (a
 //! git killed in mid push leaves locks on the hub), and so that it can be ended with all that it
 //! started. Only the waiting side reaps, and only after it is done signalling: until then the dead
-//! leader keeps its number, and no signal can go to a stranger.
+//! leader keeps its number, and no signal can go to a stranger. One that ended by itself is reaped
+//! at once, since nearly all leave nobody behind, and without the leader that is asked of the
+//! system in one call ([`super::group::end_rest`]).
 //!
 //! In a group of its own and without a terminal of its own, a child that asks the terminal for
 //! something is stopped by the kernel, for good: callers switch prompts off, or set a deadline.
@@ -19,7 +21,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use super::cancel::Cancel;
-use super::group::end_group;
+use super::group::{end_group, end_rest};
 use super::progress::Progress;
 
 /// How long what a child left behind in its group may take to leave after the child has ended by
@@ -131,18 +133,16 @@ impl Child {
         // hands off.
         let ended = until_ended(&events, limits).inspect_err(|_| self.settled = true)?;
         let group = self.id();
-        let cleared = match (ended, rest) {
-            (None, Rest::Left) => Ok(()),
-            (None, Rest::Ended) => end_group(group, limits.grace.min(REST_GRACE)),
-            (Some(_), _) => end_group(group, limits.grace),
-        };
         self.settled = true;
-        match ended {
+        match (ended, rest) {
             // Only what has surely ended is reaped: for one that hangs in the kernel that would
             // wait for ever.
-            Some(ended) => cleared.and_then(|()| self.process.wait()).map(|_| ended),
-            // A leader that has ended is reaped whatever its background did.
-            None => self.process.wait().and_then(|status| cleared.map(|()| Ended::Exited(status))),
+            (Some(ended), _) => end_group(group, limits.grace).and_then(|()| self.process.wait()).map(|_| ended),
+            (None, Rest::Left) => self.process.wait().map(Ended::Exited),
+            (None, Rest::Ended) => {
+                let status = self.process.wait()?;
+                end_rest(group, limits.grace.min(REST_GRACE)).map(|()| Ended::Exited(status))
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 //! of it.
 //!
 //! A number is only as good as the knowledge that it still means the same group. [`super::child`]
-//! has that knowledge while it has not reaped the leader; a later start of the program gets it by
+//! has that knowledge while it has not reaped the leader, and just after ([`end_rest`]); a later start of the program gets it by
 //! comparing [`start_time`].
 
 use std::io;
@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, getpgrp, kill_process_group, test_kill_process_group};
+use rustix::process::{Pid, Signal, getpgrp, kill_process_group, test_kill_process, test_kill_process_group};
 
 use super::cancel::Cancel;
 use super::child::Limits;
@@ -46,6 +46,19 @@ pub fn end_group(pgid: u32, grace: Duration) -> io::Result<()> {
         return Ok(());
     }
     Err(io::Error::new(io::ErrorKind::TimedOut, format!("process group {pgid} cannot be ended")))
+}
+
+/// Ends what a leader left in its group, once it was reaped; `grace` as for [`end_group`].
+///
+/// As long as somebody is in a group, no new process is given its number: where a process has it,
+/// the group is a stranger's, and nobody of ours is left.
+pub fn end_rest(pgid: u32, grace: Duration) -> io::Result<()> {
+    let group = checked(pgid)?;
+    let is_empty = test_kill_process_group(group) == Err(Errno::SRCH);
+    if is_empty || test_kill_process(group) != Err(Errno::SRCH) {
+        return Ok(());
+    }
+    end_group(pgid, grace)
 }
 
 /// Tells whether any process of the group lives. Zombies do not count: in a container whose first

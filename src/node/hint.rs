@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{Config, Event, EventKindMask, RecommendedWatcher, RecursiveMode, Watcher};
 
 use crate::hub::Place;
 use crate::protocol::Session;
@@ -33,13 +33,15 @@ fn watch(
     is_worth_a_look: fn(&Path) -> bool,
     tell: impl Fn() + Send + 'static,
 ) -> notify::Result<RecommendedWatcher> {
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-        // Reading a ref is an event too, and every poll of ours reads.
+    let on_event = move |event: notify::Result<Event>| {
         let is_change = |event: &Event| !event.kind.is_access() && !event.kind.is_other();
         if event.is_ok_and(|event| is_change(&event) && event.paths.iter().any(|path| is_worth_a_look(path))) {
             tell();
         }
-    })?;
+    };
+    // That a ref is read would be an event too: each poll of each node reads all of them, and each node would be told.
+    let changes = Config::default().with_event_kinds(EventKindMask::CORE);
+    let mut watcher = RecommendedWatcher::new(on_event, changes)?;
     watcher.watch(folder, RecursiveMode::Recursive)?;
     Ok(watcher)
 }
