@@ -93,19 +93,13 @@ fn a_day(sandbox: &Sandbox, a: &Repo, hub: &Repo) {
 }
 
 #[test]
-fn a_whole_day_with_a_hub() {
-    let Some(sandbox) = clones(&["a"]) else { return };
-    a_day(&sandbox, &sandbox.repo("a"), &sandbox.hub());
-}
-
-#[test]
 fn a_whole_day_without_one() {
     let Some(sandbox) = alone() else { return };
     a_day(&sandbox, &sandbox.solo(), &sandbox.solo());
 }
 
 #[test]
-fn a_whole_day_where_git_makes_nothing_else() {
+fn a_whole_day_with_a_hub_where_git_makes_nothing_else() {
     let mut sandbox = Sandbox::bare();
     sandbox.set("GIT_DEFAULT_REF_FORMAT", "reftable");
     let root = sandbox.repo(".");
@@ -226,7 +220,8 @@ fn a_command_that_is_killed_is_given_again() {
     let solo = sandbox.solo();
     let folder = crate::steps::specs(&solo, "specs", &[("one", line("echo 1 > 1.txt")), ("two", line("true"))]);
     for (number, args) in [&["enqueue", &folder][..], &["run"], &["collect"]].into_iter().enumerate() {
-        for round in 0..3 {
+        // A run that is killed may have cost its task an attempt, of which there are few.
+        for round in 0..if number == 1 { 1 } else { 3 } {
             let mut running = solo.spawn(args);
             let (begun, after) = (Instant::now(), Duration::from_millis(5 + 17 * (round + number as u64)));
             while begun.elapsed() < after && running.is_running() {
