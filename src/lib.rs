@@ -93,6 +93,7 @@
 //! (`packed-refs`) and in a reftable; a file each costs a fifth more (622, 646 and 778 ms of processor time for a claim, 207, 218 and 255 for a poll, git's
 //! and a hub on this machine included). With 200 claims it is 120 to 140 and 32 to 35, however they lie. So it is the number of
 //! refs that counts, and packing them is worth a `git pack-refs` now and then and no more.
+//! A clone whose own refs lie in a reftable reads them without git, and starts one `update-ref` for each write of them.
 //!
 //! **The largest fleet.** A hub that takes 30 pushes a minute takes 1,800 an hour, which is what beats alone may be: with
 //! `max_beats_per_minute = 6` there is room for 1,440, that is 720 tasks an hour claimed singly (90 nodes like those above) or

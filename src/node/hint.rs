@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use notify::{Config, Event, EventKindMask, RecommendedWatcher, RecursiveMode, Watcher};
 
+use crate::git::{ObjectId, Repo};
 use crate::hub::Place;
 use crate::protocol::Session;
 
@@ -17,7 +18,22 @@ pub struct Hints(#[expect(dead_code, reason = "held for its effect")] Option<Rec
 impl Hints {
     /// Watches the hub, where it is a folder of this machine; elsewhere this does nothing.
     pub fn watch(session: &Session, tell: impl Fn() + Send + 'static) -> Self {
-        Self(folder_of(session).and_then(|folder| watch(&folder.join("refs"), is_worth_a_look, tell).ok()))
+        let Some(folder) = folder_of(session) else { return Self(None) };
+        let watched = match Repo::open(&folder) {
+            Ok(hub) if hub.keeps_tables() => {
+                let mut known = worth_a_look(&hub);
+                // The whole list is written at each change, also of a beat.
+                let has_moved = move |path: &Path| {
+                    path.ends_with("tables.list") && {
+                        let before = std::mem::replace(&mut known, worth_a_look(&hub));
+                        before != known
+                    }
+                };
+                watch(&folder.join("reftable"), has_moved, tell)
+            }
+            _ => watch(&folder.join("refs"), is_worth_a_look, tell),
+        };
+        Self(watched.ok())
     }
 
     /// Watches a folder with all that is in it, or says why that is not to be had.
@@ -30,7 +46,7 @@ impl Hints {
 
 fn watch(
     folder: &Path,
-    is_worth_a_look: fn(&Path) -> bool,
+    mut is_worth_a_look: impl FnMut(&Path) -> bool + Send + 'static,
     tell: impl Fn() + Send + 'static,
 ) -> notify::Result<RecommendedWatcher> {
     let on_event = move |event: notify::Result<Event>| {
@@ -50,6 +66,13 @@ fn watch(
 fn is_worth_a_look(path: &Path) -> bool {
     let text = path.to_string_lossy();
     !text.ends_with(".lock") && ["/queue", "/claims/", "/control"].iter().any(|part| text.contains(part))
+}
+
+/// The same of refs that are not files of their own.
+fn worth_a_look(hub: &Repo) -> Vec<(String, ObjectId)> {
+    let mut refs = hub.refs_with_prefix("refs/").unwrap_or_default();
+    refs.retain(|(name, _)| is_worth_a_look(Path::new(name)));
+    refs
 }
 
 /// The hub's own folder: of a path, of a `file://` URL, or of this repository.
