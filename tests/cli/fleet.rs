@@ -130,6 +130,31 @@ fn a_second_clone_of_the_same_name_is_refused_by_name() {
     drop(node);
 }
 
+/// What the system tells a process of, by the masks of its inotify watches (proc_pid_fdinfo(5)).
+fn watched(node: &Running) -> Vec<u32> {
+    let files = fs::read_dir(format!("/proc/{}/fdinfo", node.id())).into_iter().flatten().flatten();
+    let texts = files.filter_map(|file| fs::read_to_string(file.path()).ok());
+    let masks = |text: String| -> Vec<u32> {
+        let masks = text.lines().filter(|line| line.starts_with("inotify "));
+        let masks = masks.filter_map(|line| line.split_whitespace().find_map(|word| word.strip_prefix("mask:")));
+        masks.map(|mask| u32::from_str_radix(mask, 16).unwrap()).collect()
+    };
+    texts.flat_map(masks).collect()
+}
+
+#[test]
+fn a_node_is_told_of_what_changes_on_the_hub_and_not_of_each_ref_that_somebody_reads() {
+    const IN_OPEN: u32 = 0x20;
+    const IN_MOVED_TO: u32 = 0x80;
+    let fleet = Fleet::new(&["boss", "n1"], PATIENT);
+    let node = fleet.watch("n1");
+    if cfg!(target_os = "linux") {
+        eventually(PATIENCE, || !watched(&node).is_empty());
+        // With that, sixteen nodes that poll two hundred claims were told fifty thousand times in each round.
+        assert!(watched(&node).iter().all(|mask| mask & IN_OPEN == 0 && mask & IN_MOVED_TO != 0));
+    }
+}
+
 /// Says whether a clone holds all that its refs name, and none of git's locks; our own are files that stay.
 fn is_whole(clone: &Repo) -> bool {
     let locked = clone.run("find", &[], &[".git", "-name", "*.lock", "-not", "-path", ".git/dispatch/*"]).success();

@@ -430,3 +430,23 @@ fn a_result_that_cannot_be_written_is_a_failure() {
         }
     });
 }
+
+/// As git finds it: what the environment says goes before what is configured.
+#[test]
+fn who_commits_is_whom_git_would_name() {
+    let sandbox = Sandbox::embedded();
+    let solo = sandbox.solo();
+    let names = |environment: &[(&str, &str)], id: &str| {
+        solo.spec(&format!("{id}.md"), "", "# One");
+        solo.dispatch_env(environment, &["enqueue", &format!("{id}.md")]).success();
+        solo.git(&["log", "-1", "--format=%an <%ae> %cn <%ce>", "refs/dispatch/queue"])
+    };
+    let given = [("GIT_COMMITTER_NAME", "Env"), ("GIT_COMMITTER_EMAIL", "env@example.org")];
+    solo.git(&["config", "user.name", "Conf"]);
+    solo.git(&["config", "user.email", "conf@example.org"]);
+    assert_eq!(names(&[], "a"), "Conf <conf@example.org> Conf <conf@example.org>");
+    assert_eq!(names(&given, "b"), "Env <env@example.org> Env <env@example.org>");
+    assert_eq!(names(&given[..1], "c"), "Env <conf@example.org> Env <conf@example.org>");
+    solo.git(&["config", "committer.name", "Own"]);
+    assert_eq!(names(&[], "d"), "Own <conf@example.org> Own <conf@example.org>");
+}

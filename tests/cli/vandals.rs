@@ -105,8 +105,8 @@ fn work_survives_what_was_done_to_the_clone() {
 #[test]
 fn the_next_task_finds_nothing_of_the_one_before() {
     let looks = "git status --porcelain --ignored; git stash list; git config --local --list | grep -c evil; cat src/one.txt; \
-         git branch --format='%(refname)' | grep -v \"$DISPATCH_BRANCH$\"; ls -A; ls .git/hooks .git/rebase-merge 2> /dev/null; true";
-    let clean = "0\none\n.git\nREADME.md\nsrc\n";
+         git branch --format='%(refname)' | grep -v \"$DISPATCH_BRANCH$\"; ls -A . src; ls .git/hooks .git/rebase-merge 2> /dev/null; true";
+    let clean = "0\none\n.:\n.git\nREADME.md\nsrc\n\nsrc:\none.txt\ntwo.txt\n";
     let vandals = [
         "cd ..; rm -rf clone; ln -s {node} clone",
         "cd ..; rm -rf clone",
@@ -120,6 +120,7 @@ fn the_next_task_finds_nothing_of_the_one_before() {
         "rm -rf src; ln -s {node}/src src; mkdir -p locked/deep; touch locked/deep/x; chmod 500 locked/deep locked",
         "rm -rf .git/objects; ln -s {node}/.git/objects .git/objects; cp {node}/.git/index .git/index; git commit -q --allow-empty -m x",
         "git init -q nested; (cd nested; touch f; git add f; git commit -q -m x); git worktree add -q ../tree; touch .git/index.lock",
+        "git init -q src",
     ];
     each_hub(|_, a, _| {
         let refs = || a.git(&["for-each-ref", "refs/heads/main", "refs/stash", "refs/tags"]);
