@@ -3,7 +3,8 @@
 //! Owns reading them on top of an earlier reading, kept in memory by [`Memory`] or on disk by [`mod@file`]. Everything here is
 //! named by the id of what it was read from: a commit's id says all that came before it, a tree's all that is in it. So an
 //! earlier reading may be of any tip at all, an older, a rewound or another one; what has the same id is taken over, the
-//! rest is read. What a seal means for its task is [`super::snapshot`]'s.
+//! rest is read. Records are kept as they are written, and decoded when somebody looks at them ([`Late`]). What a seal means
+//! for its task is [`super::snapshot`]'s.
 
 mod codec;
 pub mod file;
