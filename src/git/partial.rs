@@ -56,6 +56,11 @@ impl Repo {
         self.promisor().and_then(filter).is_some_and(|filter| filter.contains("tree:"))
     }
 
+    /// Says whether this repository was cloned with a filter.
+    pub(super) fn is_partial(&self) -> bool {
+        self.promisor().is_some()
+    }
+
     /// The remote that this repository was cloned from with a filter; `None` where it was not.
     fn promisor(&self) -> Option<Remote> {
         let is_promisor =

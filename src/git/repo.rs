@@ -14,6 +14,9 @@ use super::tables::Tables;
 use crate::ambient::Ambient;
 use crate::exec::cancel::Cancel;
 
+/// How many packs there may come to be while a repository is open.
+const PACKS: usize = 4096;
+
 /// How many bytes of unpacked objects a handle remembers, to unpack those on top of them: by itself gix remembers 64 of them.
 const PACK_CACHE: usize = 24 * 1024 * 1024;
 
@@ -71,7 +74,10 @@ impl Repo {
     fn open_with(git_dir: &Path, mut settings: Vec<String>) -> Result<Self> {
         let unusable = |detail: String| Error::Unusable { path: git_dir.to_owned(), detail };
         settings.push(format!("core.deltaBaseCacheLimit={PACK_CACHE}"));
-        let options = gix::open::Options::default().cli_overrides(settings);
+        // A node that stays fetches packs by the thousand; gix looks into as many as there are slots for, and takes what lies in
+        // others for missing.
+        let slots = gix::odb::store::init::Slots::AsNeededByDiskState { multiplier: 2.0, minimum: PACKS };
+        let options = gix::open::Options::default().cli_overrides(settings).object_store_slots(slots);
         let opened = gix::open_opts(git_dir, options);
         let mut gix = opened.map_err(|error| match object_format(git_dir) {
             Some(format) if format != "sha1" => Error::ObjectFormat { path: git_dir.to_owned(), format },

@@ -16,7 +16,20 @@ use super::tables;
 impl Repo {
     /// Finds the checkout that has the branch (a full name) checked out, if one has.
     pub fn checkout_of(&self, branch: &str) -> Result<Option<PathBuf>> {
-        if self.is_any_head(branch) { Ok(self.checkouts()?.remove(branch)) } else { Ok(None) }
+        match self.work_tree() {
+            Some(own) if self.is_own_head(branch) && own.is_dir() => Ok(Some(own.to_owned())),
+            _ if self.is_any_head(branch) => Ok(self.checkouts()?.remove(branch)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Says whether the HEAD of this worktree names this branch, by this very name.
+    fn is_own_head(&self, branch: &str) -> bool {
+        if self.tables.is_some() {
+            return tables::head_of(self.git_dir()).is_ok_and(|head| head.as_deref() == Some(branch));
+        }
+        let text = std::fs::read_to_string(self.git_dir().join("HEAD"));
+        text.is_ok_and(|text| text.strip_prefix("ref: ").map(str::trim) == Some(branch))
     }
 
     /// Says whether the HEAD of any worktree names this branch, or cannot be told without git.

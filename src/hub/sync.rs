@@ -86,6 +86,9 @@ impl Hub {
             let _ = self.repo.pack_refs();
             remembered.loose = 0;
         }
+        if moved > 0 {
+            let _ = self.repo.gather_packs();
+        }
         remembered.url = remote.url.clone();
         remembered.synced_at = Some(at);
         state.note("hub.json", &remembered)?;

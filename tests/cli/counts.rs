@@ -147,7 +147,7 @@ fn what_follows_a_claim_asks_no_more_than_it_must() {
     a.commit("Work");
     // The fetches, the pushes, and all git processes of ours.
     let costs: &[(&[&str], [usize; 3])] = &[
-        (&["finish", "t1"], [0, 1, 3]),
+        (&["finish", "t1"], [0, 1, 2]),
         (&["wait", "t1"], [1, 0, 1]),
         (&["assign", "t2", "--node", "a"], [2, 1, 3]),
         (&["bundle", "create", "../there", "--for", "vault", "--count", "2"], [1, 1, 4]),
