@@ -44,7 +44,7 @@
 //!
 //! | | pushes | fetches |
 //! | --- | --- | --- |
-//! | a batch of specs, whatever its size | 1 | 0; 1 where the queue or a claim has moved since this clone read it, or more than 16 claims stand |
+//! | a batch of specs, whatever its size | 1 | 0; 1 where the queue or a claim has moved since this clone read it, or more than 64 claims stand |
 //! | claiming by hand, of as many tasks as are asked for | 1 | 1; likewise 2 |
 //! | finishing by hand | 1 | 0; likewise 1 |
 //! | claiming, of as many tasks as there are free slots | 1 | 1, after the poll that found them |
@@ -53,15 +53,15 @@
 //! | a node, an hour, at rest | 60 beats, together at most 1,800 in the fleet | 60 (`node.poll_max`) |
 //! | a node, an hour, at work | the same | 720 (`node.poll`), and one with each claim |
 //!
-//! What a queue costs here, in milliseconds of processor time, git's included (most MiB), measured on a busy machine before the
-//! latest savings (the command prints what it is now): nine of ten of the tasks sealed, 20, 200 and 1,000 being run. A poll and a
-//! claim grow with the claims, which the hub names each time.
+//! What a queue costs on two cores, in milliseconds of processor time, git's included (most MiB): nine of ten of the tasks sealed,
+//! 100, 1,000 and 1,000 being run. A poll and a claim grow with the claims, which the hub names each time. Of the most memory
+//! without the cache, a third is the packs as they are mapped.
 //!
 //! | tasks | `list --json`, no cache | again | a poll, nothing new | `claim --count 1` |
 //! | ---: | ---: | ---: | ---: | ---: |
-//! | 200 | 14 (15) | 16 (16) | 16 (16) | 72 (16) |
-//! | 2,000 | 70 (29) | 34 (27) | 35 (19) | 162 (19) |
-//! | 20,000 | 574 (81) | 306 (61) | 132 (53) | 548 (59) |
+//! | 1,000 | 32 (19) | 18 (19) | 20 (16) | 74 (16) |
+//! | 10,000 | 292 (40) | 94 (31) | 41 (28) | 212 (31) |
+//! | 100,000 | 2,282 (227) | 610 (122) | 30 (123) | 710 (150) |
 //!
 //! **Pushes.** `n` nodes that claim `k` tasks at once and end `t` tasks an hour each push `n × t × (1 + 1/k)` times an hour. Slots
 //! come free one after the other, so `k` is 1 on a fleet at work, and a node's slots where a batch meets idle nodes. Beats come
@@ -89,10 +89,10 @@
 //! | 16 | 2.00 | 1.00 | 77 | 726 | 189 | 9,488 | 120 |
 //! | 64 | 2.00 | 1.00 | 44 | 724 | 729 | 35,312 | 504 |
 //!
-//! **How refs lie.** In the same build, a claim and a poll on a hub with 2,000 claims cost the same, within a tenth, in one file
-//! (`packed-refs`) and in a reftable; a file each costs a fifth more (622, 646 and 778 ms of processor time for a claim, 207, 218 and 255 for a poll, git's
-//! and a hub on this machine included). With 200 claims it is 120 to 140 and 32 to 35, however they lie. So it is the number of
-//! refs that counts, and packing them is worth a `git pack-refs` now and then and no more.
+//! **How refs lie.** In the same build, a claim and a poll on a hub with 10,000 claims cost about the same in one file
+//! (`packed-refs`) and in a reftable; a file each costs a third more for a claim (1,026, 992 and 1,364 ms of processor time,
+//! git's and a hub on this machine included; a poll 373, 318 and 388). With 1,000 claims it is 132, 134 and 168, and 29, 27 and
+//! 34. So it is the number of refs that counts, and packing them is worth a `git pack-refs` now and then and no more.
 //! A clone whose own refs lie in a reftable reads them without git, and starts one `update-ref` for each write of them.
 //!
 //! **The largest fleet.** A hub that takes 30 pushes a minute takes 1,800 an hour, which is what beats alone may be: with
