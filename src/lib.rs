@@ -53,9 +53,9 @@
 //! | a node, an hour, at rest | 60 beats, together at most 1,800 in the fleet | 60 (`node.poll_max`) |
 //! | a node, an hour, at work | the same | 720 (`node.poll`), and one with each claim |
 //!
-//! What a queue costs on two cores, in milliseconds of processor time, git's included (most MiB): nine of ten of the tasks sealed,
-//! 100, 1,000 and 1,000 being run. A poll and a claim grow with the claims, which the hub names each time. Of the most memory
-//! without the cache, a third is the packs as they are mapped.
+//! What a queue costs on two cores, in milliseconds of processor time, git's included (most MiB): nine of ten of the tasks
+//! sealed, 100, 1,000 and 1,000 being run. A poll and a claim grow with the claims, which the hub names each time. Of the most
+//! memory without the cache, a third is the packs as they are mapped.
 //!
 //! | tasks | `list --json`, no cache | again | a poll, nothing new | `claim --count 1` |
 //! | ---: | ---: | ---: | ---: | ---: |

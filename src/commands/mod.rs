@@ -78,7 +78,8 @@ impl Context {
     /// Opens the clone, with git running on until `cancel`: for commands that have an end of their own for a signal.
     pub fn open_until(&self, options: &OptionSettings, cancel: &Cancel) -> Result<Session> {
         let session = Session::open(&self.ambient.cwd, &self.ambient, options, cancel)?;
-        // The last reading of a long queue goes with the process: taken apart piece by piece, it takes longer than it took to read.
+        // The last reading of a long queue goes with the process: taken apart piece by piece, it takes longer than it took to
+        // read.
         std::mem::forget(session.hub.memory.clone());
         Ok(session)
     }

@@ -2,8 +2,8 @@
 //! of it.
 //!
 //! A number is only as good as the knowledge that it still means the same group. [`super::child`]
-//! has that knowledge while it has not reaped the leader, and just after ([`end_rest`]); a later start of the program gets it by
-//! comparing [`start_time`].
+//! has that knowledge while it has not reaped the leader, and just after ([`end_rest`]); a later
+//! start of the program gets it by comparing [`start_time`].
 
 use std::io;
 use std::process::Command;

@@ -1,7 +1,7 @@
 //! Refs that lie in a reftable, which gix does not read: a stack of tables, each with what changed since the one below.
 //!
-//! Reading is done here: `tables.list` names the tables, none of them ever changes, and so each is read once and the small list at
-//! every use, which tells exactly whether anything has moved. Writing is git's: one transaction of `update-ref`. Owns where a
+//! Reading is done here: `tables.list` names the tables, none of them ever changes, and so each is read once and the small
+//! list at every use, which tells exactly whether anything has moved. Writing is git's: one transaction of `update-ref`. Owns where a
 //! ref lies (`HEAD` and a few others in a folder of each worktree's own) and how it is read; what a value means, and when a
 //! write is tried again, is `refs`'.
 
