@@ -166,9 +166,16 @@ fn remove_marked(beside: &Path) -> bool {
             }
         }
     }
-    std::fs::remove_file(beside.join(UNFINISHED)).is_ok()
-        && std::fs::remove_dir(&git_dir).is_ok()
-        && std::fs::remove_dir(beside).is_ok()
+    let mark = beside.join(UNFINISHED);
+    if std::fs::remove_file(&mark).is_err() {
+        return false;
+    }
+    let is_gone = std::fs::remove_dir(&git_dir).is_ok() && std::fs::remove_dir(beside).is_ok();
+    if !is_gone {
+        // A git that was left behind wrote there in between: without the mark nobody would know it for ours.
+        let _ = std::fs::write(&mark, "");
+    }
+    is_gone
 }
 
 fn fill(ambient: &Ambient, bundle: &Bundle, repo: &Repo) -> Result<(Name, Vec<TaskName>)> {
