@@ -111,6 +111,12 @@ impl Git {
         git
     }
 
+    /// Points git at another folder of refs and settings, from where it is.
+    pub fn with_git_dir(mut self, git_dir: &Path) -> Self {
+        self.git_dir = Some(git_dir.to_owned());
+        self
+    }
+
     /// Adds a `-c` setting for each command.
     pub fn with_setting(mut self, setting: &str) -> Self {
         self.settings.push(setting.to_owned());

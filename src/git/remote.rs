@@ -52,18 +52,10 @@ impl Repo {
     }
 
     /// Pushes the changes, each under a lease on its old value, and returns git's line for each ref that it names.
-    /// Neither the exit status nor a message says what was done: only these lines do, and reading again. `area` is where
-    /// many of them stand ready meanwhile, among the refs here.
-    pub fn push(
-        &self,
-        remote: &Remote,
-        changes: &[RefChange],
-        atomic: bool,
-        area: &str,
-        deadline: Duration,
-    ) -> Result<Pushed> {
+    /// Neither the exit status nor a message says what was done: only these lines do, and reading again.
+    pub fn push(&self, remote: &Remote, changes: &[RefChange], atomic: bool, deadline: Duration) -> Result<Pushed> {
         let options: &[&str] = if atomic { &["--atomic"] } else { &[] };
-        let staged = self.stage(changes, area);
+        let staged = self.stage(changes);
         self.push_with(remote, changes, staged.as_ref(), options, deadline)
     }
 
@@ -104,11 +96,14 @@ impl Repo {
         let mut settings = ["push.pushOption=", "push.useForceIfIncludes=false", "push.negotiate=false"]
             .map(str::to_owned)
             .to_vec();
+        let mut git = self.git_to(&remote.push_url, deadline);
         match staged {
             Some(staged) => {
-                let (name, own) = staged.remote(&remote.push_url);
+                let (address, own) = staged.remote(&remote.push_url);
                 settings.extend(own);
-                args.extend(["--force-with-lease".to_owned(), "--".to_owned(), name]);
+                args.extend(staged.leases());
+                args.extend(["--".to_owned(), address]);
+                git = staged.shown_to(git);
             }
             None => {
                 let lease = |change: &RefChange| format!("--force-with-lease={}:{}", change.name, hex(change.old));
@@ -121,7 +116,7 @@ impl Repo {
         args.extend(one_by_one.map(|change| format!("{}:{}", hex(change.new), change.name)));
         args.extend(staged.and_then(Staged::refspec));
         let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
-        let (output, answered) = self.converse(&remote.push_url, &args, &settings, deadline)?;
+        let (output, answered) = self.converse_by(git, &remote.push_url, &args, &settings)?;
         let lines = porcelain::push_lines(&output.stdout);
         if lines.is_empty() && !output.is_success() {
             return Err(self.unanswered(remote, &remote.push_url, output, answered));
@@ -240,7 +235,17 @@ impl Repo {
         settings: &[&str],
         deadline: Duration,
     ) -> Result<(Output, Answered)> {
-        let git = settings.iter().fold(self.git_to(url, deadline), |git, setting| git.with_setting(setting));
+        self.converse_by(self.git_to(url, deadline), url, args, settings)
+    }
+
+    fn converse_by<S: AsRef<OsStr>>(
+        &self,
+        git: Git,
+        url: &str,
+        args: &[S],
+        settings: &[&str],
+    ) -> Result<(Output, Answered)> {
+        let git = settings.iter().fold(git, |git, setting| git.with_setting(setting));
         let output = git.run(args, None).inspect_err(|_| self.leave_connection(url))?;
         Ok(heard(url, output))
     }

@@ -143,6 +143,11 @@ impl Repo {
         Git::at(&self.common_dir, None).with_cancel(self.cancel.clone())
     }
 
+    /// What ends the git commands of this repository.
+    pub(super) fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+
     /// Points git(1) at a worktree of the repository.
     pub fn git_at(&self, git_dir: &Path, work_tree: &Path) -> Git {
         Git::at(git_dir, Some(work_tree)).with_cancel(self.cancel.clone())
@@ -221,6 +226,13 @@ impl Repo {
             }
         }
         found
+    }
+
+    /// Lists the conditions on which further files of settings hold (`includeIf`), whether they hold or not.
+    pub(super) fn config_conditions(&self) -> Vec<String> {
+        let snapshot = self.gix.config_snapshot();
+        let parts = snapshot.sections_by_name("includeIf").into_iter().flatten();
+        parts.filter_map(|part| Some(part.header().subsection_name()?.to_string())).collect()
     }
 
     /// Lists the names of the configured remotes.

@@ -1,196 +1,315 @@
 //! Pushing many refs at once: values and leases stand ready as refs, and git is given one pattern for all.
 //!
 //! git compares every refspec and every lease that it is given with every ref, here and there: with a thousand of each that
-//! costs more than all the rest. A pattern it looks up. So the new values are put under refs of their own for as long as the
-//! push takes, and beside them, as if they were tracking a remote, the old ones: `--force-with-lease` without a name expects
-//! of each ref what tracks it, and that there is none where nothing does. Owns these refs; what a process that was killed
-//! left of them, the next one removes.
+//! costs more than all the rest. A pattern it looks up. So for as long as a push takes its values stand in a git folder of
+//! its own, in one file, over the same objects: git reads no other ref, and none of ours is made or moved for it. `--force-with-lease` without a name expects of each ref what tracks it, and that there is
+//! none where nothing does, so a ref that is to be made needs no lease of its own. What others hold is named where they are
+//! few; else it stands beside, as if it were tracking a remote. Owns these folders; what a process that was killed left of
+//! them, the next one removes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::iter;
+use std::path::{Path, PathBuf};
 
 use gix::ObjectId;
+use tempfile::TempDir;
 
-use super::error::Result;
-use super::refs::RefChange;
+use super::process::Git;
+use super::refs::{RefChange, full_name};
 use super::repo::Repo;
 use crate::fail;
 
 /// From how many refs on that is less work.
 const WORTH_IT: usize = 8;
 
+/// The same of leases. A ref that tracks one is moved once it is pushed, which is work for each of them.
+const WORTH_TRACKING: usize = 8;
+
+/// What the names of the new values begin with in place of `refs/`.
+const NEW: &str = "refs/new/";
+
+/// What those of the old ones begin with.
+const OLD: &str = "refs/old/";
+
+/// What the remote is called for a push whose leases are tracked.
+const REMOTE: &str = "dispatch-push";
+
 /// Refs that stand ready to be pushed; they are gone when this is.
-pub(super) struct Staged<'a> {
-    repo: &'a Repo,
-    /// What the names of all of them begin with. It holds our process's id: nobody else writes there.
-    prefix: String,
+pub(super) struct Staged {
+    folder: TempDir,
+    repository: PathBuf,
+    /// The leases that are named, as `<ref>:<old value>`.
+    named: Vec<String>,
+    is_tracking: bool,
     has_new: bool,
 }
 
 impl Repo {
-    /// Puts new and old values of refs that are to be pushed under `area`, where there are enough of them; `None` where
+    /// Puts new and old values of refs that are to be pushed into a folder, where there are enough of them; `None` where
     /// there are not, or where that cannot be done.
-    pub(super) fn stage(&self, changes: &[RefChange], area: &str) -> Option<Staged<'_>> {
-        static TIMES: AtomicU64 = AtomicU64::new(0);
-        if changes.len() < WORTH_IT || changes.iter().any(|change| !change.name.starts_with("refs/")) {
+    pub(super) fn stage(&self, changes: &[RefChange]) -> Option<Staged> {
+        let is_pushable = |change: &RefChange| change.name.starts_with("refs/") && full_name(&change.name).is_ok();
+        if changes.len() < WORTH_IT || !changes.iter().all(is_pushable) || self.is_configured_by_place() {
             return None;
         }
-        self.clear(area).ok()?;
-        let prefix = format!("{area}{}-{}/", std::process::id(), TIMES.fetch_add(1, Ordering::Relaxed));
-        let has_new = changes.iter().any(|change| change.new.is_some());
-        // From here on what was written is removed again, whatever happens.
-        let staged = Staged { repo: self, prefix, has_new };
-        staged.write(changes).ok()?;
+        let staged = self.try_to_stage(changes).ok()?;
         fail::point("push.staged");
         Some(staged)
     }
 
-    /// Removes what processes that live no longer left.
-    fn clear(&self, area: &str) -> Result<()> {
-        // What is not named so is not ours.
-        let maker = |name: &str| name.split_once('-').and_then(|(id, _)| id.parse::<u32>().ok());
-        let lives = |id| id == std::process::id() || crate::exec::group::start_time(id).is_some();
-        let left = self.refs_with_prefix(area)?;
-        let names = left.iter().filter_map(|(name, _)| name.strip_prefix(area)?.split('/').next());
-        let dead: BTreeSet<&str> = names.filter(|name| maker(name).is_some_and(|id| !lives(id))).collect();
-        dead.into_iter().try_for_each(|name| self.remove_refs_below(&format!("{area}{name}/")))
+    fn try_to_stage(&self, changes: &[RefChange]) -> io::Result<Staged> {
+        let area = self.common_dir().join("dispatch/push");
+        fs::create_dir_all(&area)?;
+        clear(&area)?;
+        let folder = tempfile::Builder::new().prefix(&format!("{}-", std::process::id())).tempdir_in(&area)?;
+        fs::create_dir(folder.path().join("refs"))?;
+        fs::write(folder.path().join("HEAD"), "ref: refs/heads/none\n")?;
+        fs::write(folder.path().join("config"), self.config_apart())?;
+        let new: BTreeMap<String, ObjectId> =
+            changes.iter().filter_map(|change| Some((placed(NEW, &change.name), change.new?))).collect();
+        let lines = new.iter().map(|(name, id)| format!("{id} {name}\n"));
+        let packed: String = iter::once("# pack-refs with: sorted \n".to_owned()).chain(lines).collect();
+        fs::write(folder.path().join("packed-refs"), packed)?;
+        let old = || changes.iter().filter_map(|change| Some((change.name.as_str(), change.old?)));
+        let is_tracking = old().count() >= WORTH_TRACKING;
+        if is_tracking {
+            write_loose(folder.path(), old())?;
+        }
+        let named = old().filter(|_| !is_tracking).map(|(name, id)| format!("{name}:{id}")).collect();
+        Ok(Staged {
+            folder,
+            repository: self.common_dir().to_owned(),
+            named,
+            is_tracking,
+            has_new: !new.is_empty(),
+        })
     }
 
-    /// Removes all refs below a prefix that nobody else writes to, as files where they are.
-    fn remove_refs_below(&self, prefix: &str) -> Result<()> {
-        let _ = fs::remove_dir_all(self.common_dir().join(prefix));
-        // git may have packed them meanwhile.
-        let left = self.refs_with_prefix(prefix)?;
-        let gone: Vec<RefChange> =
-            left.into_iter().map(|(name, id)| RefChange::new(name, Some(id), None)).collect();
-        self.change_refs(&gone, "git dispatch: left over")
+    /// Says whether some of the configuration may hold for the repository's folder and not for one in it, or the other way
+    /// round (`includeIf.gitdir:`). Of all that lies in a folder, as most of these say, both do.
+    fn is_configured_by_place(&self) -> bool {
+        let own = self.common_dir().file_name().unwrap_or_default().to_string_lossy();
+        self.config_conditions().iter().filter_map(|condition| condition.strip_prefix("gitdir")).any(|condition| {
+            let pattern = condition.trim_start_matches("/i").trim_start_matches(':');
+            let is_root = pattern.starts_with('/') || pattern.starts_with("~/");
+            let is_plain = !pattern.contains(['*', '?', '[', '\\']);
+            !(is_root && is_plain && pattern.ends_with('/') && !pattern.ends_with(&format!("/{own}/")))
+        })
+    }
+
+    /// The configuration beside such refs: the repository's own. What git reads before it looks into other files is said
+    /// again, but for how refs are kept.
+    fn config_apart(&self) -> Vec<u8> {
+        let mut text = b"[core]\n\trepositoryformatversion = 1\n\tbare = true\n".to_vec();
+        let mut set = |section: &str, key: &str, value: &[u8]| {
+            text.extend(format!("[{section}]\n\t{key} = ").bytes().chain(quoted(value)));
+        };
+        if let Some(remote) = self.config_string("extensions.partialClone") {
+            set("extensions", "partialClone", remote.as_bytes());
+        }
+        let mut include = |file: &str| {
+            set("include", "path", self.common_dir().join(file).as_os_str().as_encoded_bytes());
+        };
+        include("config");
+        if self.config_string("extensions.worktreeConfig").is_some() {
+            include("config.worktree");
+        }
+        text
     }
 }
 
-impl Staged<'_> {
-    /// Writes the refs as files. Nobody else knows of them: no lock is needed, and none is waited for.
-    fn write(&self, changes: &[RefChange]) -> io::Result<()> {
-        if self.repo.keeps_tables() {
-            return self.write_to_tables(changes).map_err(io::Error::other);
-        }
-        let root = self.repo.common_dir().join(&self.prefix);
-        let mut made = BTreeSet::new();
-        let mut write = |folder: &str, change: &RefChange, id: Option<ObjectId>| {
-            let Some(id) = id else { return Ok(()) };
-            let path = root.join(folder).join(change.name.strip_prefix("refs/").unwrap_or_default());
-            let parent = path.parent().unwrap_or_else(|| Path::new(""));
-            if made.insert(parent.to_owned()) {
-                fs::create_dir_all(parent)?;
-            }
-            fs::write(path, format!("{id}\n"))
-        };
-        for change in changes {
-            write("new", change, change.new)?;
-            write("old", change, change.old)?;
-        }
-        Ok(())
+impl Staged {
+    /// Lets a command see these refs in place of the repository's.
+    pub(super) fn shown_to(&self, git: Git) -> Git {
+        git.with_git_dir(self.folder.path())
+            .with_env("GIT_OBJECT_DIRECTORY", self.repository.join("objects"))
+            .with_env("GIT_SHALLOW_FILE", self.repository.join("shallow"))
     }
 
-    fn write_to_tables(&self, changes: &[RefChange]) -> Result<()> {
-        let named = |folder: &str, change: &RefChange, id: Option<ObjectId>| {
-            let name = change.name.strip_prefix("refs/").unwrap_or_default();
-            Some(RefChange::new(format!("{}{folder}/{name}", self.prefix), None, Some(id?)))
-        };
-        let both = |change| [named("new", change, change.new), named("old", change, change.old)];
-        let made: Vec<RefChange> = changes.iter().flat_map(both).flatten().collect();
-        self.repo.change_refs(&made, "git dispatch: to be pushed")
+    /// The leases, as options.
+    pub(super) fn leases(&self) -> Vec<String> {
+        let named = self.named.iter().map(|lease| format!("--force-with-lease={lease}"));
+        named.chain(["--force-with-lease".to_owned()]).collect()
     }
 
     /// What is given to git in place of a refspec for each that is not deleted. Never a `+`: it would switch the leases off.
     pub(super) fn refspec(&self) -> Option<String> {
-        self.has_new.then(|| format!("{}new/*:refs/*", self.prefix))
+        self.has_new.then(|| format!("{NEW}*:refs/*"))
     }
 
-    /// The settings of a remote for this push alone, and its name: its tracking refs are what is expected.
-    pub(super) fn remote(&self, url: &str) -> (String, [String; 2]) {
-        let name = self.prefix.trim_end_matches('/').replace('/', "-");
-        let settings =
-            [format!("remote.{name}.url={url}"), format!("remote.{name}.fetch=+refs/*:{}old/*", self.prefix)];
-        (name, settings)
+    /// The address as it is given to git, and the settings of a remote where one is made for this push alone: its tracking
+    /// refs are what is expected.
+    pub(super) fn remote(&self, url: &str) -> (String, Vec<String>) {
+        if !self.is_tracking {
+            return (url.to_owned(), Vec::new());
+        }
+        let settings = vec![format!("remote.{REMOTE}.url={url}"), format!("remote.{REMOTE}.fetch=+refs/*:{OLD}*")];
+        (REMOTE.to_owned(), settings)
     }
 }
 
-impl Drop for Staged<'_> {
-    fn drop(&mut self) {
-        let _ = self.repo.remove_refs_below(&self.prefix);
+/// The name under which a value of a ref stands ready.
+fn placed(prefix: &str, name: &str) -> String {
+    format!("{prefix}{}", name.strip_prefix("refs/").unwrap_or_default())
+}
+
+/// Writes refs as files: git moves them one by one, and would write one file with all of them anew each time.
+fn write_loose<'a>(folder: &Path, refs: impl Iterator<Item = (&'a str, ObjectId)>) -> io::Result<()> {
+    let mut made = BTreeSet::new();
+    for (name, id) in refs {
+        let path = folder.join(placed(OLD, name));
+        let parent = path.parent().unwrap_or(folder);
+        if made.insert(parent.to_owned()) {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(path, format!("{id}\n"))?;
     }
+    Ok(())
+}
+
+/// Removes what processes that live no longer left.
+fn clear(area: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(area)? {
+        let entry = entry?;
+        // What is not named so is not ours.
+        let name = entry.file_name();
+        let maker = name.to_str().and_then(|name| name.split_once('-')?.0.parse::<u32>().ok());
+        let lives = |id| id == std::process::id() || crate::exec::group::start_time(id).is_some();
+        if maker.is_some_and(|id| !lives(id)) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// Writes a value as git's configuration files have it.
+fn quoted(value: &[u8]) -> Vec<u8> {
+    let mut text = vec![b'"'];
+    for byte in value {
+        match byte {
+            b'\n' => text.extend(b"\\n"),
+            b'"' | b'\\' => text.extend([b'\\', *byte]),
+            _ => text.push(*byte),
+        }
+    }
+    text.extend(b"\"\n");
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::git::Git;
+    use crate::git::remote::Remote;
+
+    fn open(path: &Path) -> Repo {
+        fs::create_dir_all(path).unwrap();
+        Git::outside(path).check(&["init", "--quiet", "--bare", "."]).unwrap();
+        Repo::open(path).unwrap()
+    }
+
+    fn named(name: &str, old: Option<ObjectId>, new: Option<ObjectId>) -> RefChange {
+        RefChange::new(format!("refs/x/{name}"), old, new)
+    }
+
+    fn many(old: Option<ObjectId>, new: ObjectId) -> impl Iterator<Item = RefChange> {
+        (0..WORTH_IT).map(move |at| named(&at.to_string(), old, Some(new)))
+    }
 
     #[test]
-    fn refs_stand_ready_for_a_while_and_what_the_dead_left_goes() {
+    fn what_stands_ready_is_seen_by_one_command_alone_and_what_the_dead_left_goes() {
         let folder = tempfile::tempdir().unwrap();
-        Git::outside(folder.path()).check(&["init", "--quiet", "--bare", "."]).unwrap();
-        let repo = Repo::open(folder.path()).unwrap();
-        let blob = repo.write_blob(b"x").unwrap();
-        let dead = ["refs/stage/4194303999-0/new/x/1", "refs/stage/4194303999-0/old/y", "refs/stage/own/1"];
-        let dead = dead.map(|name| RefChange::new(name, None, Some(blob)));
-        repo.change_refs(&dead, "left").unwrap();
-        repo.git().check(&["pack-refs", "--all"]).unwrap();
-        let mut changes: Vec<RefChange> = (2..WORTH_IT)
-            .map(|number| RefChange::new(format!("refs/x/{number}"), Some(blob), Some(blob)))
-            .collect();
-        changes.push(RefChange::new("refs/x/made", None, Some(blob)));
-        assert!(repo.stage(&changes, "refs/stage/").is_none(), "too few");
-        changes.push(RefChange::new("refs/x/gone", Some(blob), None));
-        let staged = repo.stage(&changes, "refs/stage/").unwrap();
-        let there = repo.refs_with_prefix("refs/stage/").unwrap();
-        let refspec = staged.refspec().unwrap();
-        let new = refspec.strip_suffix("*:refs/*").unwrap();
-        let (_, [_, fetch]) = staged.remote("/x");
-        let old = fetch.split_once(":").unwrap().1.strip_suffix('*').unwrap();
-        let count = |prefix: &str| there.iter().filter(|(name, _)| name.starts_with(prefix)).count();
-        assert_eq!((count(&format!("{new}x/")), count(&format!("{old}x/"))), (WORTH_IT - 1, WORTH_IT - 1));
-        assert_eq!(there.len(), 2 * (WORTH_IT - 1) + 1, "and none of the dead: {there:?}");
-        repo.git().check(&["pack-refs", "--all"]).unwrap();
+        let repo = open(folder.path());
+        let (blob, before) = (repo.write_blob(b"x").unwrap(), RefChange::new("refs/own", None, None));
+        repo.change_refs(&[RefChange { new: Some(blob), ..before }], "own").unwrap();
+        let area = folder.path().join("dispatch/push");
+        for (name, stays) in [("4194303999-x", false), ("own", true), (&format!("{}-x", std::process::id()), true)]
+        {
+            fs::create_dir_all(area.join(name).join("refs")).unwrap();
+            assert!(repo.stage(&many(None, blob).skip(1).collect::<Vec<_>>()).is_none(), "too few");
+            drop(repo.stage(&many(None, blob).collect::<Vec<_>>()).unwrap());
+            assert_eq!(area.join(name).exists(), stays, "{name}");
+            let _ = fs::remove_dir_all(area.join(name));
+        }
+        let staged =
+            repo.stage(&many(Some(blob), blob).chain([named("gone", Some(blob), None)]).collect::<Vec<_>>());
+        let staged = staged.unwrap();
+        let listed = |git: Git| git.check(&["for-each-ref", "--format=%(refname)"]).unwrap().text();
+        let shown = listed(staged.shown_to(repo.git()));
+        let count = |prefix| shown.lines().filter(|name| name.starts_with(prefix)).count();
+        assert_eq!((count("refs/new/x/"), count("refs/old/x/"), count("")), (8, 9, 17));
+        assert_eq!(listed(repo.git()), "refs/own");
         drop(staged);
-        assert_eq!(repo.refs_with_prefix("refs/stage/").unwrap(), [("refs/stage/own/1".to_owned(), blob)]);
+        assert_eq!(fs::read_dir(area).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_configuration_stays_what_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let above = folder.path().canonicalize().unwrap();
+        // As a user's folder may be called.
+        let path = above.join("a \"b\" \\c # d; e");
+        let repo = open(&path);
+        let git = |args: &[&str]| drop(repo.git().check(args).unwrap());
+        let stage =
+            || Repo::open(&path).unwrap().stage(&many(None, repo.write_blob(b"x").unwrap()).collect::<Vec<_>>());
+        git(&["config", "own.a", "x y"]);
+        git(&["config", "--file", "beside", "beside.a", "yes"]);
+        git(&["config", "include.path", "beside"]);
+        git(&["config", "--file", "elsewhere", "elsewhere.a", "yes"]);
+        git(&["config", &format!("includeIf.gitdir:{}/.path", above.display()), "elsewhere"]);
+        git(&["config", "extensions.worktreeConfig", "true"]);
+        git(&["config", "--worktree", "worktree.a", "yes"]);
+        let staged = stage().unwrap();
+        for (key, value) in [("own.a", "x y"), ("beside.a", "yes"), ("elsewhere.a", "yes"), ("worktree.a", "yes")] {
+            assert_eq!(staged.shown_to(repo.git()).check(&["config", key]).unwrap().text(), value, "{key}");
+        }
+        // These may hold for one of the two folders alone.
+        let own = path.file_name().unwrap().to_str().unwrap();
+        let own = own.replace('"', "").replace('\\', "");
+        for pattern in [&format!("/x/{own}/"), "push/", "**/work/", "~/work/*/", "/x/.git", "./"] {
+            let is_own = pattern.ends_with(&format!("{own}/"));
+            let repo = if is_own { open(&above.join(&own)) } else { open(&above.join("other")) };
+            assert!(!repo.is_configured_by_place(), "{pattern}");
+            let key = format!("includeIf.gitdir{}:{pattern}.path", if is_own { "" } else { "/i" });
+            repo.git().check(&["config", &key, "nothing"]).unwrap();
+            assert!(Repo::open(repo.common_dir()).unwrap().is_configured_by_place(), "{pattern}");
+            repo.git().check(&["config", "--unset", &key]).unwrap();
+        }
     }
 
     #[test]
     fn each_ref_is_pushed_under_its_own_lease() {
         let folder = tempfile::tempdir().unwrap();
-        let open = |name: &str| {
-            let path = folder.path().join(name);
-            std::fs::create_dir(&path).unwrap();
-            Git::outside(&path).check(&["init", "--quiet", "--bare", "."]).unwrap();
-            Repo::open(&path).unwrap()
-        };
-        let (here, hub) = (open("here"), open("hub"));
+        let (here, hub) = (open(&folder.path().join("here")), open(&folder.path().join("hub")));
         let [a, b] = [b"a", b"b"].map(|text| here.write_blob(text).unwrap());
         let url = folder.path().join("hub").display().to_string();
-        let remote = crate::git::remote::Remote { name: "hub".to_owned(), url: url.clone(), push_url: url };
-        let push = |changes: &[RefChange]| {
-            here.push(&remote, changes, false, "refs/stage/", std::time::Duration::from_secs(60)).unwrap();
+        let remote = Remote { name: "hub".to_owned(), url: url.clone(), push_url: url };
+        let push = |changes: &[RefChange], is_tracking: bool| {
+            assert_eq!(here.stage(changes).unwrap().is_tracking, is_tracking);
+            here.push(&remote, changes, false, std::time::Duration::from_secs(60)).unwrap();
             assert_eq!(here.refs_with_prefix("refs/").unwrap(), [], "nothing is left here");
         };
-        let named = |name: &str, old, new| RefChange::new(format!("refs/x/{name}"), old, new);
-        let many = |old, new| (0..WORTH_IT).map(move |at| named(&at.to_string(), old, Some(new)));
-        let others = ["wrong", "there", "gone", "kept"].map(|name| named(name, None, Some(a)));
-        push(&many(None, a).chain(others).collect::<Vec<_>>());
+        let values = |id: ObjectId| -> Vec<String> {
+            let there = hub.refs_with_prefix("refs/x/").unwrap().into_iter();
+            there.filter(|(_, now)| *now == id).map(|(name, _)| name).collect()
+        };
+        let others = ["wrong", "there", "gone", "kept"];
+        push(&many(None, a).chain(others.map(|name| named(name, None, Some(a)))).collect::<Vec<_>>(), false);
         let others = [
             named("wrong", Some(b), Some(b)),
             named("there", None, Some(b)),
             named("gone", Some(a), None),
             named("kept", Some(b), None),
         ];
-        push(&many(Some(a), b).chain(others).collect::<Vec<_>>());
-        let mut there = hub.refs_with_prefix("refs/").unwrap();
-        let moved = there.extract_if(.., |(_, id)| *id == b).count();
-        assert_eq!(moved, WORTH_IT);
-        let left: Vec<&str> = there.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(left, ["refs/x/kept", "refs/x/there", "refs/x/wrong"]);
+        // Few hold something, then many do.
+        let made = (0..WORTH_IT).map(|at| named(&format!("made-{at}"), None, Some(b)));
+        push(&made.chain(others.clone()).collect::<Vec<_>>(), false);
+        assert_eq!(values(b).len(), WORTH_IT);
+        assert_eq!(values(a).len(), WORTH_IT + 3, "wrong, there and kept");
+        push(&many(Some(a), b).chain(others).collect::<Vec<_>>(), true);
+        assert_eq!(values(b).len(), 2 * WORTH_IT);
+        assert_eq!(values(a), ["refs/x/kept", "refs/x/there", "refs/x/wrong"]);
     }
 }

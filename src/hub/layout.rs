@@ -214,11 +214,6 @@ impl Layout {
         Some(format!("refs/{}", name.strip_prefix(LOCAL)?.strip_prefix("hub/")?))
     }
 
-    /// Where values stand ready while they are pushed.
-    pub fn outgoing() -> String {
-        format!("{LOCAL}push/")
-    }
-
     /// What the names of all arrivals begin with.
     pub fn arrivals() -> String {
         format!("{LOCAL}hub/")
