@@ -20,7 +20,7 @@ use crate::fail;
 const LOCK_WAIT: Fail = Fail::AfterDurationWithBackoff(Duration::from_millis(100));
 
 /// The same for the lock on all packed refs.
-const PACKED_LOCK_WAIT: Fail = Fail::AfterDurationWithBackoff(Duration::from_secs(1));
+pub(super) const PACKED_LOCK_WAIT: Fail = Fail::AfterDurationWithBackoff(Duration::from_secs(1));
 
 /// A change of one ref: from what it must be to what it shall be; `None` stands for "no such ref".
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +49,10 @@ impl Repo {
             return object.peel_tags_to_end().ok().map(|object| object.id);
         }
         let mut reference = self.gix.try_find_reference(name).ok()??;
+        // For a name that is not there gix also finds the tag or branch whose short name it is.
+        if reference.name().as_bstr() != name {
+            return None;
+        }
         reference.peel_to_id().ok().map(gix::Id::detach)
     }
 
@@ -144,7 +148,8 @@ impl Repo {
     }
 }
 
-fn full_name(name: &str) -> Result<FullName> {
+/// Checks a full name as git does.
+pub(super) fn full_name(name: &str) -> Result<FullName> {
     name.try_into().map_err(|_| Error::Storage {
         what: format!("cannot move {}", crate::task::text::escaped(name)),
         detail: "not a valid ref name".to_owned(),
@@ -166,4 +171,23 @@ fn ref_edit(change: &RefChange, why: &str) -> Result<RefEdit> {
         None => Change::Delete { expected, log: RefLog::AndReference },
     };
     Ok(RefEdit { change, name, deref: false })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::Git;
+
+    #[test]
+    fn a_name_that_is_not_there_is_no_short_name_of_another() {
+        let folder = tempfile::tempdir().unwrap();
+        Git::outside(folder.path()).check(&["init", "--quiet", "--bare", "."]).unwrap();
+        let repo = Repo::open(folder.path()).unwrap();
+        let blob = repo.write_blob(b"x").unwrap();
+        for name in ["refs/tags/refs/x", "refs/heads/refs/x", "refs/remotes/refs/x", "refs/remotes/refs/x/HEAD"] {
+            repo.change_refs(&[RefChange::new(name, None, Some(blob))], "made").unwrap();
+            assert_eq!((repo.ref_value("refs/x"), repo.ref_value(name)), (None, Some(blob)), "{name}");
+            repo.change_refs(&[RefChange::new(name, Some(blob), None)], "gone").unwrap();
+        }
+    }
 }
