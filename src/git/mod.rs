@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod bundle;
+mod created;
 pub mod diff;
 pub mod error;
 pub mod fit;

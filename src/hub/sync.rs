@@ -169,7 +169,7 @@ impl Hub {
         Ok(arrived.into_iter().filter_map(|(name, id)| Some((Layout::departed(&name)?, id))).collect())
     }
 
-    fn read_mirror(&self) -> Result<BTreeMap<String, ObjectId>> {
+    pub(super) fn read_mirror(&self) -> Result<BTreeMap<String, ObjectId>> {
         let mut mirror = BTreeMap::new();
         for prefix in self.layout.mirror_prefixes() {
             mirror.extend(self.repo.refs_with_prefix(&prefix)?);
@@ -205,7 +205,7 @@ impl Hub {
                 changes.push(RefChange::new(here, old, Some(*id)));
             }
         }
-        if self.repo.change_refs(&changes, "git dispatch: sync").is_err() {
+        if self.repo.change_own_refs(&changes, "git dispatch: sync").is_err() {
             // Another command of this clone moved the mirror meanwhile; one by one, what is still as seen follows.
             for change in &changes {
                 let _ = self.repo.change_refs(std::slice::from_ref(change), "git dispatch: sync");

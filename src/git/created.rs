@@ -1,0 +1,177 @@
+//! Creating many refs at once, in the one file that packed refs lie in.
+//!
+//! A ref of its own costs a lock file, a file and a rename; a thousand of them are more work than to write that file anew, and
+//! whoever reads them then opens one file, not a thousand. git locks each ref even so, since somebody else might create it in
+//! the same moment. So this is for refs that nothing but this program writes and that only say what the hub says: where one
+//! of those was made beside, its file goes before what is packed, as if it had come later. Owns this way of writing refs.
+
+use std::fs;
+use std::io::{self, BufWriter, Write};
+
+use gix::ObjectId;
+use gix::bstr::ByteSlice;
+use gix::objs::Kind;
+use gix::refs::packed;
+
+use super::error::{Error, Result};
+use super::refs::{PACKED_LOCK_WAIT, RefChange, full_name};
+use super::repo::Repo;
+use crate::fail;
+
+/// From how many refs on that is less work.
+const MANY: usize = 64;
+
+/// How many bytes of packed refs are written anew for each new one without being more work.
+const WORTH: usize = 8 * 1024;
+
+impl Repo {
+    /// Makes all the changes, or none of them, as [`Repo::change_refs`] does, of refs that nothing but this program writes.
+    pub fn change_own_refs(&self, changes: &[RefChange], why: &str) -> Result<()> {
+        if changes.len() >= MANY && !self.keeps_tables() && self.create_packed(changes)? {
+            return Ok(());
+        }
+        self.change_refs(changes, why)
+    }
+
+    /// Creates the refs; says whether it did. Not where one of them is there or something is in its place, and not where a ref
+    /// is changed that was there before.
+    fn create_packed(&self, changes: &[RefChange]) -> Result<bool> {
+        let refs = &self.gix.refs;
+        let path = refs.packed_refs_path();
+        let is_large = fs::metadata(&path).is_ok_and(|file| file.len() > (changes.len() * WORTH) as u64);
+        let Some(mut new) = changes.iter().map(|change| self.created(change)).collect::<Option<Vec<_>>>() else {
+            return Ok(false);
+        };
+        if is_large {
+            return Ok(false);
+        }
+        new.sort_unstable();
+        let failed = |error: gix::Error| Error::storage("cannot create refs", &error);
+        let unwritten = |error: io::Error| Error::file(&path, error);
+        fail::point("refs.before");
+        let _mark = self.mark_writing(changes);
+        let lock = gix::lock::File::acquire_to_update_resource(&path, PACKED_LOCK_WAIT, None, 0);
+        let mut lock = lock.map_err(|error| Error::storage("cannot create refs", &error))?;
+        fail::point("refs.locked");
+        let before = refs.open_packed_buffer().map_err(failed)?;
+        let is_free = |name: &str| {
+            let file = fs::symlink_metadata(self.common_dir().join(name));
+            let packed = before.as_ref().map_or(Ok(None), |before| before.try_find(name));
+            file.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+                && packed.is_ok_and(|found| found.is_none())
+        };
+        if !new.iter().all(|(name, _)| is_free(name)) {
+            return Ok(false);
+        }
+        lock.with_mut(|file| write(&mut BufWriter::new(file), before.as_ref(), &new)).map_err(unwritten)?;
+        lock.commit().map_err(|error| unwritten(error.error))?;
+        fail::point("refs.moved");
+        let _ = refs.force_refresh_packed_buffer();
+        Ok(true)
+    }
+
+    /// A ref that is to be made, by name; `None` where the change is another, or the file would have to say more of it.
+    fn created<'a>(&self, change: &'a RefChange) -> Option<(&'a str, ObjectId)> {
+        let id = change.new.filter(|_| change.old.is_none())?;
+        full_name(&change.name).ok()?;
+        let kind = self.gix.find_header(id).ok()?.kind();
+        (kind != Kind::Tag).then_some((change.name.as_str(), id))
+    }
+}
+
+/// Writes what was there with what is new, both sorted by name.
+fn write(out: &mut impl Write, before: Option<&packed::Buffer>, new: &[(&str, ObjectId)]) -> io::Result<()> {
+    out.write_all(b"# pack-refs with: peeled fully-peeled sorted \n")?;
+    let mut new = new.iter().peekable();
+    for line in before.map(packed::Buffer::iter).transpose().map_err(io::Error::other)?.into_iter().flatten() {
+        let line = line.map_err(io::Error::other)?;
+        let name = line.name.as_bstr();
+        while let Some((name, id)) = new.next_if(|(new, _)| new.as_bytes() < name.as_bytes()) {
+            writeln!(out, "{id} {name}")?;
+        }
+        writeln!(out, "{} {name}", line.target)?;
+        if let Some(peeled) = line.object {
+            writeln!(out, "^{peeled}")?;
+        }
+    }
+    for (name, id) in new {
+        writeln!(out, "{id} {name}")?;
+    }
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::Git;
+
+    fn repo(folder: &std::path::Path) -> (Repo, ObjectId) {
+        Git::outside(folder).check(&["init", "--quiet", "--bare", "."]).unwrap();
+        let repo = Repo::open(folder).unwrap();
+        let blob = repo.write_blob(b"x").unwrap();
+        (repo, blob)
+    }
+
+    fn many(id: ObjectId) -> Vec<RefChange> {
+        (0..MANY).map(|at| RefChange::new(format!("refs/own/{at}"), None, Some(id))).collect()
+    }
+
+    fn listed(repo: &Repo) -> Vec<String> {
+        let args = ["for-each-ref", "--format=%(refname) %(objectname) %(*objectname)"];
+        repo.git().check(&args).unwrap().text().lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn many_new_refs_are_one_file_beside_what_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (repo, blob) = repo(folder.path());
+        let before = ["refs/a", "refs/own/1-a", "refs/own/300", "refs/z/z"];
+        repo.change_refs(&before.map(|name| RefChange::new(name, None, Some(blob))), "before").unwrap();
+        repo.git().check(&["-c", "user.name=x", "-c", "user.email=x", "tag", "-m", "t", "t", "refs/a"]).unwrap();
+        repo.pack_refs().unwrap();
+        let mut expected = listed(&repo);
+        let changes = many(blob);
+        repo.change_own_refs(&changes, "made").unwrap();
+        expected.extend(changes.iter().map(|change| format!("{} {blob} ", change.name)));
+        expected.sort();
+        assert_eq!(listed(&repo), expected);
+        assert!(!folder.path().join("refs/own").exists(), "no file of its own");
+        assert_eq!(repo.refs_with_prefix("refs/own/").unwrap().len(), MANY + 2);
+        repo.git().check(&["fsck", "--strict"]).unwrap();
+        repo.git().check(&["update-ref", "-d", "refs/own/7"]).unwrap();
+        assert!(repo.change_own_refs(&changes, "made again").is_err(), "all of them or none");
+        assert_eq!(repo.ref_value("refs/own/7"), None);
+    }
+
+    #[test]
+    fn what_stands_in_the_way_is_left_to_the_careful_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let (repo, blob) = repo(folder.path());
+        let own = RefChange::new("refs/own/3", None, Some(blob));
+        let in_place = RefChange::new("refs/own/4/x", None, Some(blob));
+        for other in [own, in_place] {
+            repo.change_refs(std::slice::from_ref(&other), "in the way").unwrap();
+            assert!(repo.change_own_refs(&many(blob), "made").is_err(), "{other:?}");
+            assert_eq!(listed(&repo), [format!("{} {blob} ", other.name)]);
+            repo.change_refs(&[RefChange::new(other.name, Some(blob), None)], "gone").unwrap();
+        }
+        // A change of what was there is made with the others.
+        repo.change_refs(&many(blob)[..1], "before").unwrap();
+        let mut changes = many(blob);
+        changes[0].old = Some(blob);
+        repo.change_own_refs(&changes, "made").unwrap();
+        assert_eq!(listed(&repo).len(), MANY);
+        // And what others write to at the same time is waited for.
+        let lock = folder.path().join("packed-refs.lock");
+        fs::write(&lock, "").unwrap();
+        let more: Vec<_> =
+            (0..MANY).map(|at| RefChange::new(format!("refs/more/{at}"), None, Some(blob))).collect();
+        let writer = std::thread::spawn({
+            let repo = repo.clone();
+            move || repo.change_own_refs(&more, "made")
+        });
+        fs::remove_file(&lock).unwrap();
+        writer.join().unwrap().unwrap();
+        assert_eq!(listed(&repo).len(), 2 * MANY);
+    }
+}
