@@ -3,11 +3,10 @@
 //! A collect of hundreds of tasks makes thousands of small objects, and a file for each of them costs more than all of the
 //! merging. Nothing outside this process sees an object before [`Repo::keep`].
 
-use std::io::Write as _;
-
 use gix::objs::{Kind, Write as _};
-use gix::zlib::Compression;
-use gix::zlib::stream::deflate;
+use gix::zlib::stream::deflate::{Compress, FlushCompress};
+use gix::zlib::{Compression, Status};
+use rayon::prelude::*;
 
 use super::error::{Error, Result};
 use super::repo::Repo;
@@ -41,11 +40,12 @@ impl Repo {
         };
         let mut pack = b"PACK\0\0\0\x02".to_vec();
         pack.extend(u32::try_from(objects.len()).map_err(|error| failed(&error))?.to_be_bytes());
-        for (kind, content) in objects.values() {
-            entry_header(&mut pack, *kind, content.len());
-            let mut packed = deflate::Write::new(&mut pack, Compression::BEST_SPEED);
-            packed.write_all(content).and_then(|()| packed.flush()).map_err(|error| failed(&error))?;
-        }
+        let objects: Vec<_> = objects.values().collect();
+        let packed = || Compress::new(Compression::BEST_SPEED);
+        let entries =
+            objects.par_iter().map_init(packed, |compress, (kind, content)| entry(compress, *kind, content));
+        let entries: Vec<Vec<u8>> = entries.collect::<Option<_>>().ok_or_else(|| failed(&"compression failed"))?;
+        entries.iter().for_each(|entry| pack.extend_from_slice(entry));
         let mut hasher = gix::hash::hasher(self.gix.object_hash());
         hasher.update(&pack);
         let checksum = hasher.try_finalize().map_err(|error| failed(&error))?;
@@ -53,6 +53,19 @@ impl Repo {
         self.git().check_with(&["index-pack", "--stdin"], Some(pack))?;
         Ok(())
     }
+}
+
+/// Makes an object's entry in a pack. A new compressor for each would be more work than to compress most objects.
+fn entry(compress: &mut Compress, kind: Kind, content: &[u8]) -> Option<Vec<u8>> {
+    let mut entry = Vec::with_capacity(content.len() / 2 + 64);
+    entry_header(&mut entry, kind, content.len());
+    let start = entry.len();
+    // What cannot be compressed grows: by an eighth at most, and what stands around it.
+    entry.resize(start + content.len() + content.len() / 8 + 64, 0);
+    compress.reset();
+    let status = compress.compress(content, &mut entry[start..], FlushCompress::Finish).ok()?;
+    entry.truncate(start + usize::try_from(compress.total_out()).ok()?);
+    matches!(status, Status::StreamEnd).then_some(entry)
 }
 
 /// Writes what stands before an object in a pack: its kind, and its size in groups of 4, 7, 7 … bits, the least first.

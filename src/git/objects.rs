@@ -109,6 +109,9 @@ impl Repo {
     /// Writes a tree of the files given, which lie side by side.
     pub fn write_tree(&self, entries: &[NewEntry<'_>]) -> Result<ObjectId> {
         let failed = |error: gix::Error| Error::storage("cannot write a tree", &error);
+        if entries.is_empty() {
+            return Ok(self.gix.write_object(gix::objs::Tree::empty()).map_err(failed)?.detach());
+        }
         let mut editor = self.gix.edit_tree(ObjectId::empty_tree(self.gix.object_hash())).map_err(failed)?;
         for entry in entries {
             let blob = self.write_blob(entry.content)?;

@@ -104,10 +104,14 @@ pub fn lasting(seconds: u64) -> String {
 
 /// Collapses every run of white space and control characters to one blank and trims: for commit subjects.
 pub fn one_line(text: &str) -> String {
-    text.split(|c: char| c.is_whitespace() || c.is_control())
-        .filter(|word| !word.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
+    let mut line = String::with_capacity(text.len());
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    line
 }
 
 /// Writes out what may drive or deceive a terminal in a JSON document, as JSON does it: it says the same.

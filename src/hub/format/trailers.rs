@@ -44,7 +44,9 @@ impl Trailers {
     pub fn message(&self, subject: &str) -> String {
         let mut message = format!("{}\n\n", crate::task::text::one_line(subject));
         for (key, value) in &self.0 {
-            message.push_str(&format!("{key}: {value}\n"));
+            for part in [key, ": ", value, "\n"] {
+                message.push_str(part);
+            }
         }
         message
     }
