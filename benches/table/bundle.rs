@@ -38,10 +38,12 @@ pub(crate) fn rows(options: &Options) {
         Row::ratio(format!("bundle of {tasks} {what}"), goal, ratio(ours, theirs)).print();
     };
     print("results, written, by git bundle create", 1.5, &back[2], &back[0]);
+    print("results, taken in, by git bundle create", 3.0, &back[3], &back[0]);
     print("results, taken in, by git fetch", NO_GOAL, &back[3], &back[1]);
     print("results, taken in and merged, by git fetch", NO_GOAL, &back[4], &back[1]);
     print("tasks, reserved and written, by git bundle create", 3.0, &there[2], &there[0]);
     print("tasks, written again, by git bundle create", 3.0, &there[3], &there[0]);
+    print("tasks, opened, by git bundle create", 3.0, &there[4], &there[0]);
     print("tasks, opened, by git fetch", NO_GOAL, &there[4], &there[1]);
 }
 

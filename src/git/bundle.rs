@@ -10,15 +10,19 @@ mod header;
 
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::thread::{JoinHandle, spawn};
 use std::time::Duration;
 
 use gix::ObjectId;
 
 pub use self::header::Header;
 use super::error::Error as GitError;
+use super::process::Output;
 use super::repo::Repo;
+use crate::exec::Cancel;
 use crate::fail;
 use crate::task::text::{escaped, one_line};
 
@@ -137,9 +141,9 @@ pub fn check_free(path: &Path) -> Result<()> {
 }
 
 impl Repo {
-    /// Writes a bundle with these refs, without what is reachable from `known`, which its reader must have. The file
-    /// appears whole or not at all, and replaces none. Returns its size in bytes.
-    pub fn write_bundle(&self, path: &Path, refs: &[(String, ObjectId)], known: &[ObjectId]) -> Result<u64> {
+    /// Begins to write a bundle with these refs, without what is reachable from `known`, which its reader must have. The
+    /// refs need not be there yet, only what they are to hold.
+    pub fn begin_bundle(&self, path: &Path, refs: &[(String, ObjectId)], known: &[ObjectId]) -> Result<Unfinished> {
         check_free(path)?;
         let unusable = |source| BundleError::Unreadable { path: path.to_owned(), source };
         let known: Vec<ObjectId> = known.iter().copied().filter(|id| self.has(*id)).collect();
@@ -151,33 +155,23 @@ impl Repo {
         // What an earlier try of the same file left when it was killed.
         let _ = std::fs::remove_file(&partial);
         let mut file = File::options().read(true).write(true).create_new(true).open(&partial).map_err(unusable)?;
-        let unfinished = tempfile::TempPath::try_from_path(&partial).map_err(unusable)?;
+        let temporary = tempfile::TempPath::try_from_path(&partial).map_err(unusable)?;
         file.write_all(header.to_text().as_bytes()).map_err(unusable)?;
         fail::point("bundle.header");
         let input = crate::exec::stdin_from(wanted.as_bytes()).map_err(GitError::NotInstalled)?;
         let output: Stdio = file.try_clone().map_err(unusable)?.into();
-        let args = ["pack-objects", "--stdout", "--revs", "--thin", "--delta-base-offset", "--quiet"];
-        let packed = self.git().with_deadline(DEADLINE).run_through(&args, input, output)?;
-        if !packed.is_success() {
-            let command = "pack-objects".to_owned();
-            return Err(GitError::Failed { command, code: packed.code, stderr: packed.stderr }.into());
-        }
-        file.sync_all().map_err(unusable)?;
-        let size = file.metadata().map_err(unusable)?.len();
-        fail::point("bundle.written");
-        match unfinished.persist_noclobber(path) {
-            Ok(()) => {}
-            Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
-                return Err(BundleError::Exists { path: path.to_owned() });
-            }
-            Err(error) => return Err(unusable(error.error)),
-        }
-        fail::point("bundle.renamed");
-        // Without it the name itself may be lost with the power; not every medium can.
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            let _ = File::open(folder).and_then(|folder| folder.sync_all());
-        }
-        Ok(size)
+        let stop = self.cancel().child();
+        let git = self.git().with_deadline(DEADLINE).with_cancel(stop.clone());
+        let pack = move || {
+            let args = ["pack-objects", "--stdout", "--revs", "--thin", "--delta-base-offset", "--quiet"];
+            git.run_through(&args, input, output)
+        };
+        Ok(Unfinished {
+            path: path.to_owned(),
+            temporary,
+            file,
+            packing: Packing { thread: Some(spawn(pack)), stop },
+        })
     }
 
     /// Finds what the reader of a bundle must have: the commits that its own stand on, and the refs that it has already.
@@ -233,6 +227,73 @@ impl Repo {
         }
         fail::point("bundle.unpacked");
         Ok(())
+    }
+}
+
+/// A bundle that is being written. Dropped, it is taken back.
+#[derive(Debug)]
+pub struct Unfinished {
+    path: PathBuf,
+    // Gone before the file is: nobody writes into it any more.
+    packing: Packing,
+    temporary: tempfile::TempPath,
+    file: File,
+}
+
+impl Unfinished {
+    /// Where it will be.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Waits until all is packed. The file appears whole or not at all, and replaces none. Returns its size in bytes.
+    pub fn finish(self) -> Result<u64> {
+        let Self { path, mut packing, temporary, file } = self;
+        let unusable = |source| BundleError::Unreadable { path: path.clone(), source };
+        let packed = packing.wait()?;
+        if !packed.is_success() {
+            let command = "pack-objects".to_owned();
+            return Err(GitError::Failed { command, code: packed.code, stderr: packed.stderr }.into());
+        }
+        file.sync_all().map_err(unusable)?;
+        let size = file.metadata().map_err(unusable)?.len();
+        fail::point("bundle.written");
+        match temporary.persist_noclobber(&path) {
+            Ok(()) => {}
+            Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
+                return Err(BundleError::Exists { path });
+            }
+            Err(error) => return Err(unusable(error.error)),
+        }
+        fail::point("bundle.renamed");
+        // Without it the name itself may be lost with the power; not every medium can.
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            let _ = File::open(folder).and_then(|folder| folder.sync_all());
+        }
+        Ok(size)
+    }
+}
+
+/// git packing beside us. Dropped, it is ended.
+#[derive(Debug)]
+struct Packing {
+    thread: Option<JoinHandle<super::error::Result<Output>>>,
+    stop: Cancel,
+}
+
+impl Packing {
+    fn wait(&mut self) -> super::error::Result<Output> {
+        let ended = self.thread.take().map(JoinHandle::join);
+        ended.map_or(Err(GitError::Interrupted), |ended| ended.unwrap_or_else(|panic| resume_unwind(panic)))
+    }
+}
+
+impl Drop for Packing {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            self.stop.raise();
+            let _ = self.wait();
+        }
     }
 }
 

@@ -4,6 +4,8 @@
 //! from a message or an exit status. What to do with a "no" is `protocol`'s.
 
 use std::collections::HashMap;
+use std::panic::resume_unwind;
+use std::thread;
 
 use super::ability::{Abilities, Lesson};
 use super::error::Result;
@@ -59,12 +61,19 @@ const PUSH_SIZE: usize = 2500;
 /// not moved forth and back to find that out.
 const ALWAYS_TAKEN: usize = 5;
 
+/// From how many refs on the mirror is read as a whole.
+const MANY: usize = 64;
+
 impl Hub {
     /// Makes the edits, each for itself, and answers edit by edit. What the push leaves open is settled by reading the
     /// refs again; what a hub refused as a whole is tried in parts: there may be one ref too many, or one of a kind that it
     /// does not take.
     pub fn publish(&self, edits: &[Edit]) -> Result<Vec<Answer>> {
-        let (mut answers, is_heard) = self.publish_heard(edits)?;
+        let (answers, is_heard) = self.publish_heard(edits)?;
+        self.answer_all(edits, answers, is_heard)
+    }
+
+    fn answer_all(&self, edits: &[Edit], mut answers: Vec<Answer>, is_heard: bool) -> Result<Vec<Answer>> {
         self.settle(edits, &mut answers)?;
         if is_heard {
             self.try_apart(edits, &mut answers)?;
@@ -130,14 +139,45 @@ impl Hub {
         let is_moved = |name: &String| edits.iter().any(|edit| edit.name == *name);
         let known = still.iter().filter(|name| !is_moved(name)).filter_map(|name| Some((name, self.known(name)?)));
         let unmoved: Vec<Edit> = known.map(|(name, id)| Edit::new(name, Some(id), Some(id))).collect();
-        let Some(answers) = self.push_beside(remote, edits, &unmoved, true)? else {
+        let Some(answers) = self.push_unmirrored(remote, edits, &unmoved, true)? else {
             if self.repo.is_without_atomic(remote, &edits[0], self.deadline)? {
                 self.words.learn(Lesson::NoAtomic);
                 return Ok(AtOnce::NotMade);
             }
             return Ok(AtOnce::Unheard);
         };
+        self.move_mirror(edits, &answers);
         Ok(if answers.iter().all(Answer::is_yes) { AtOnce::Made } else { AtOnce::NotMade })
+    }
+
+    /// Makes the edits as [`Hub::publish`] does, and then looks at what `names` hold on the hub: of many edits, while the mirror
+    /// follows.
+    pub fn publish_and_look(
+        &self,
+        edits: &[Edit],
+        names: &[String],
+    ) -> Result<(Vec<Answer>, HashMap<String, ObjectId>)> {
+        let abilities = self.abilities();
+        let is_one =
+            edits.len() <= size_of_push(&abilities) && edits.iter().all(|edit| self.is_possible(edit, &abilities));
+        let Place::Remote(remote) = &self.place else { return Ok((self.publish(edits)?, self.look(names)?)) };
+        if !is_one {
+            return Ok((self.publish(edits)?, self.look(names)?));
+        }
+        let heard = self.push_unmirrored(remote, edits, &[], false)?;
+        let is_heard = heard.is_some();
+        let answers = heard.unwrap_or_else(|| vec![Answer::Unknown; edits.len()]);
+        if answers.iter().all(Answer::is_yes) {
+            let apart = self.clone();
+            let found = thread::scope(|scope| {
+                let look = scope.spawn(move || apart.look(names));
+                self.move_mirror(edits, &answers);
+                look.join().unwrap_or_else(|panic| resume_unwind(panic))
+            })?;
+            return Ok((answers, found));
+        }
+        self.move_mirror(edits, &answers);
+        Ok((self.answer_all(edits, answers, is_heard)?, self.look(names)?))
     }
 
     fn publish_in_order(&self, edits: &[Edit], decides: usize) -> Result<Vec<Answer>> {
@@ -300,11 +340,13 @@ impl Hub {
 
     /// Pushes once; `None` where the hub answers, and said nothing of any ref.
     pub(super) fn push(&self, remote: &Remote, edits: &[Edit], atomic: bool) -> Result<Option<Vec<Answer>>> {
-        self.push_beside(remote, edits, &[], atomic)
+        let answers = self.push_unmirrored(remote, edits, &[], atomic)?;
+        answers.iter().for_each(|answers| self.move_mirror(edits, answers));
+        Ok(answers)
     }
 
-    /// Pushes once, beside refs that are not to be moved.
-    fn push_beside(
+    /// Pushes once, beside refs that are not to be moved; the mirror stays where it is.
+    fn push_unmirrored(
         &self,
         remote: &Remote,
         edits: &[Edit],
@@ -315,7 +357,7 @@ impl Hub {
             return Ok(Some(Vec::new()));
         }
         let all = [edits, unmoved].concat();
-        let pushed = match self.repo.push(remote, &all, atomic, &Layout::outgoing(), self.deadline) {
+        let pushed = match self.repo.push(remote, &all, atomic, self.deadline) {
             Ok(pushed) => pushed,
             // It may have got through before it went silent: reading again tells.
             Err(error) if error.is_unreachable() => {
@@ -346,7 +388,6 @@ impl Hub {
         if answers.iter().all(Answer::is_yes) {
             self.words.took(answers.len());
         }
-        self.move_mirror(edits, &answers);
         Ok(Some(answers))
     }
 
@@ -394,16 +435,21 @@ impl Hub {
     /// was just written. It is a cache: where moving it fails, the next sync mends it.
     fn move_mirror(&self, edits: &[Edit], answers: &[Answer]) {
         let made = edits.iter().zip(answers).filter(|(_, answer)| answer.is_yes());
+        // Of many it is less work to read all of them.
+        let mirror = (edits.len() >= MANY).then(|| self.read_mirror().ok()).flatten();
         let changes: Vec<RefChange> = made
             .filter_map(|(edit, _)| {
                 let name = self.local_name(&edit.name);
-                let now = self.repo.ref_value(&name);
+                let now = match &mirror {
+                    Some(mirror) if self.layout.is_mirrored(&name) => mirror.get(&name).copied(),
+                    _ => self.repo.ref_value(&name),
+                };
                 // Task branches are not mirrored, targets are.
                 let is_mirrored = name == edit.name || now.is_some();
                 (is_mirrored && now != edit.new).then(|| RefChange::new(name, now, edit.new))
             })
             .collect();
-        let _ = self.repo.change_refs(&changes, "git dispatch: published");
+        let _ = self.repo.change_own_refs(&changes, "git dispatch: published");
     }
 
     /// Reads shared refs of the hub itself that are not mirrored, such as task branches and logs.

@@ -25,7 +25,7 @@ pub use error::Refused;
 use super::error::Result;
 use super::session::Session;
 use crate::git::ObjectId;
-use crate::git::bundle::{BundleError, Header};
+use crate::git::bundle::{BundleError, Header, Unfinished};
 use crate::hub::bundle::{Contents, Item, Kind, Manifest, Stamp, Strange, VERSION};
 use crate::hub::snapshot::Snapshot;
 use crate::hub::{Error as HubError, Hub};
@@ -138,6 +138,32 @@ struct Packing {
 
 /// Writes a file; its manifest says what stands in it and what is acknowledged.
 fn write(session: &Session, packing: Packing, path: &Path) -> Result<Made> {
+    begin(session, packing, path)?.finish()
+}
+
+/// A file that is being written. Dropped, it is taken back.
+struct Begun {
+    contents: Contents,
+    file: Unfinished,
+}
+
+impl Begun {
+    fn finish(self) -> Result<Made> {
+        let (contents, path) = (self.contents, self.file.path().to_owned());
+        let bytes = self.file.finish()?;
+        Ok(Made {
+            file: Some(path),
+            kind: contents.stamp.kind,
+            node: contents.stamp.node,
+            tasks: contents.tasks.into_iter().map(|(task, (phase, _))| (task, phase)).collect(),
+            reserved: Vec::new(),
+            expired: Vec::new(),
+            bytes,
+        })
+    }
+}
+
+fn begin(session: &Session, packing: Packing, path: &Path) -> Result<Begun> {
     let Packing { stamp, tasks, refs, known, has } = packing;
     let placeholder = stamp.repository;
     let mut contents = Contents { stamp, manifest: placeholder, tasks, refs };
@@ -156,16 +182,8 @@ fn write(session: &Session, packing: Packing, path: &Path) -> Result<Made> {
     };
     contents.manifest = session.hub.write_manifest(&manifest, &session.by, &session.ambient)?;
     let known: Vec<ObjectId> = known.into_iter().collect();
-    let bytes = session.hub.repo.write_bundle(path, &contents.named(), &known)?;
-    Ok(Made {
-        file: Some(path.to_owned()),
-        kind: contents.stamp.kind,
-        node: contents.stamp.node,
-        tasks: contents.tasks.into_iter().map(|(task, (phase, _))| (task, phase)).collect(),
-        reserved: Vec::new(),
-        expired: Vec::new(),
-        bytes,
-    })
+    let file = session.hub.repo.begin_bundle(path, &contents.named(), &known)?;
+    Ok(Begun { contents, file })
 }
 
 /// The work of a node that was fenced off.

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Made, Packing, Refused, repository, write};
+use super::{Made, Packing, Refused, repository};
 use crate::config::Dur;
 use crate::git::ObjectId;
 use crate::git::bundle::check_free;
-use crate::hub::Layout;
 use crate::hub::bundle::{Item, Kind, Stamp};
 use crate::hub::snapshot::{Snapshot, Task, chain_of, target_of};
+use crate::hub::{Edit, Layout};
 use crate::protocol::claim::all_yes;
 use crate::protocol::error::{Error, Result};
 use crate::protocol::repair::mended;
@@ -54,7 +54,7 @@ pub fn create(session: &Session, path: &Path, options: &Options) -> Result<Made>
     if session.hub.repo.is_shallow() {
         return Err(Error::Shallow);
     }
-    let mut snapshot = session.snapshot()?;
+    let snapshot = session.snapshot()?;
     let mut chosen = choose(session, &snapshot, options)?;
     if options.dry_run {
         let mut made = Made::nothing(Kind::Work, &options.node);
@@ -64,14 +64,20 @@ pub fn create(session: &Session, path: &Path, options: &Options) -> Result<Made>
         made.reserved = chosen;
         return Ok(made);
     }
-    if !chosen.is_empty() {
-        let own = reserve(session, &chosen, options)?;
-        snapshot = session.snapshot()?;
-        // Somebody else may have been faster, for the same node.
-        let is_own = |task: &Task| task.claim().is_some_and(|claim| own.contains(&claim.id));
-        chosen.retain(|task| snapshot.get(task).is_some_and(is_own));
+    let edits = reservations(session, &snapshot, &chosen, options)?;
+    // The hub takes about as long to take them in as it takes to pack them.
+    let begun = begin(session, &snapshot, path, options, &edits)?;
+    if edits.is_empty() || are_won(session, &snapshot, &edits)? {
+        return finish(begun, options, chosen);
     }
-    pack(session, &snapshot, path, options, chosen)
+    drop(begun);
+    let mut own: HashSet<ObjectId> = edits.iter().filter_map(|edit| edit.new).collect();
+    own.extend(reserve_again(session, &chosen, options)?);
+    let snapshot = session.snapshot()?;
+    // Somebody else may have been faster, for the same node.
+    let is_own = |task: &Task| task.claim().is_some_and(|claim| own.contains(&claim.id));
+    chosen.retain(|task| snapshot.get(task).is_some_and(is_own));
+    finish(begin(session, &snapshot, path, options, &[])?, options, chosen)
 }
 
 /// The tasks that are reserved for a node.
@@ -102,13 +108,10 @@ fn choose(session: &Session, snapshot: &Snapshot, options: &Options) -> Result<V
     while chosen.len() < room {
         let ready: Vec<Candidate> = open.iter().map(|task| with_company(task, &taken)).collect();
         let next: Vec<TaskName> = order::choose(&ready, &offer).iter().map(|task| task.name.clone()).collect();
-        let able = |name: &&TaskName| {
-            let is_fit =
-                |task: &Task| !pick::lacks_run(session, task) && trust::doubt_of_start(session, task).is_none();
-            snapshot.get(name).is_some_and(is_fit)
-        };
-        let fits: Vec<TaskName> = next.iter().filter(able).take(room - chosen.len()).cloned().collect();
-        open.retain(|task| !next.contains(&task.name) || is_named(&task.name) && !fits.contains(&task.name));
+        let fits = able(session, snapshot, &next, room - chosen.len());
+        let (tried, fitting): (HashSet<&TaskName>, HashSet<&TaskName>) =
+            (next.iter().collect(), fits.iter().collect());
+        open.retain(|task| !tried.contains(&task.name) || is_named(&task.name) && !fitting.contains(&task.name));
         if fits.is_empty() {
             break;
         }
@@ -117,6 +120,23 @@ fn choose(session: &Session, snapshot: &Snapshot, options: &Options) -> Result<V
     }
     refuse_left(session, snapshot, options, &taken, &offer)?;
     Ok(chosen)
+}
+
+/// The first of these that have something to run and may be begun. Each spec is read: not of more than are wanted.
+fn able(session: &Session, snapshot: &Snapshot, names: &[TaskName], wanted: usize) -> Vec<TaskName> {
+    let mut able = Vec::new();
+    for some in names.chunks(wanted.max(1)) {
+        let tasks: Vec<&Task> = some.iter().filter_map(|name| snapshot.get(name)).collect();
+        let lacking = pick::lacking_run(session, &tasks);
+        let fit = tasks
+            .into_iter()
+            .filter(|task| !lacking.contains(task.name()) && trust::doubt_of_start(session, task).is_none());
+        able.extend(fit.take(wanted - able.len()).map(|task| task.name().clone()));
+        if able.len() == wanted {
+            break;
+        }
+    }
+    able
 }
 
 /// What the node can do, as far as it is known: by its own word where it has been heard of, else by the configuration.
@@ -176,68 +196,81 @@ fn refuse_left(
     Ok(())
 }
 
-/// Wins the reservations, each by compare-and-swap; what somebody else was faster with is left to them. Returns the claims
-/// that were tried.
-fn reserve(session: &Session, chosen: &[TaskName], options: &Options) -> Result<HashSet<ObjectId>> {
-    let mut own = HashSet::new();
+/// Writes the claims by which those of the tasks that are still pending are reserved; no ref is moved.
+fn reservations(
+    session: &Session,
+    snapshot: &Snapshot,
+    chosen: &[TaskName],
+    options: &Options,
+) -> Result<Vec<Edit>> {
     let hold = SignedDuration::try_from(*options.hold).unwrap_or(SignedDuration::MAX);
     let until = session.ambient.now().checked_add(hold).unwrap_or(Timestamp::MAX);
-    for turn in 1.. {
-        let snapshot = session.snapshot()?;
-        let open =
-            chosen.iter().filter_map(|name| snapshot.get(name)).filter(|task| task.state() == State::Pending);
-        let quick = session.in_memory();
-        let mut edits = Vec::new();
-        for task in open {
-            edits.push(assign::reservation(&quick, task, &options.node, until)?);
-        }
-        quick.hub.repo.keep()?;
-        own.extend(edits.iter().filter_map(|edit| edit.new));
-        let Some(first) = edits.first().map(|edit| edit.name.clone()) else { break };
-        if turn > TRIES {
-            return Err(session.hub.refused(first).into());
-        }
-        let answers = session.hub.publish(&edits)?;
-        // A task that was sealed meanwhile has no claim ref either: ours would be void, and is taken back.
-        if all_yes(&answers) && !has_newer_seals(session, &snapshot)? {
-            break;
-        }
+    let open = chosen.iter().filter_map(|name| snapshot.get(name)).filter(|task| task.state() == State::Pending);
+    let quick = session.in_memory();
+    let edits = open.map(|task| assign::reservation(&quick, task, &options.node, until)).collect::<Result<_>>()?;
+    quick.hub.repo.keep()?;
+    Ok(edits)
+}
+
+/// Wins reservations, each by compare-and-swap, and says whether all of them are ours and hold.
+fn are_won(session: &Session, snapshot: &Snapshot, edits: &[Edit]) -> Result<bool> {
+    // A task that was sealed meanwhile has no claim ref either: ours would be void. The seals are far less to ask than
+    // everything.
+    let seals = session.hub.layout.sealed();
+    let (answers, found) = session.hub.publish_and_look(edits, std::slice::from_ref(&seals))?;
+    Ok(all_yes(&answers) && found.get(&seals).copied() == snapshot.sealed_tip)
+}
+
+/// Wins what is left after a try that did not win all; what somebody else was faster with is left to them. Returns the claims
+/// that were tried.
+fn reserve_again(session: &Session, chosen: &[TaskName], options: &Options) -> Result<HashSet<ObjectId>> {
+    let mut own = HashSet::new();
+    for turn in 2.. {
         session.sync()?;
         let after = session.snapshot()?;
         let void = seal::leftover_edits(session, chosen.iter().filter_map(|name| after.get(name)))?;
         session.hub.publish(&void)?;
+        let snapshot = session.snapshot()?;
+        let edits = reservations(session, &snapshot, chosen, options)?;
+        let Some(first) = edits.first() else { break };
+        if turn > TRIES {
+            return Err(session.hub.refused(first.name.clone()).into());
+        }
+        own.extend(edits.iter().filter_map(|edit| edit.new));
+        if are_won(session, &snapshot, &edits)? {
+            break;
+        }
     }
     Ok(own)
 }
 
-/// Says whether anything was sealed on the hub since the snapshot: what is far less to ask than everything.
-fn has_newer_seals(session: &Session, snapshot: &Snapshot) -> Result<bool> {
-    let name = session.hub.layout.sealed();
-    Ok(session.hub.look(std::slice::from_ref(&name))?.get(&name).copied() != snapshot.sealed_tip)
-}
+/// A file that is being written, and the tasks in it whose reservation is over.
+type Begun = (super::Begun, Vec<TaskName>);
 
-fn pack(
+/// Begins to write what is reserved for the node, as if `edits` were made; `None` where there is nothing new.
+fn begin(
     session: &Session,
     snapshot: &Snapshot,
     path: &Path,
     options: &Options,
-    fresh: Vec<TaskName>,
-) -> Result<Made> {
+    edits: &[Edit],
+) -> Result<Option<Begun>> {
     let node = &options.node;
-    let Some(repository) = repository(snapshot) else { return Ok(Made::nothing(Kind::Work, node)) };
+    let Some(repository) = repository(snapshot) else { return Ok(None) };
     let acknowledged = session.hub.pinned_manifest(&Layout::imported(node))?;
     let known = match &acknowledged {
         Some(manifest) if !options.whole => manifest.acknowledged(),
         _ => HashSet::new(),
     };
-    let tasks: BTreeMap<TaskName, (Phase, ObjectId)> = reserved(snapshot, node)
-        .filter_map(|task| Some((task.name().clone(), (Phase::Assigned, task.claim()?.id))))
-        .collect();
+    let before = reserved(snapshot, node).filter_map(|task| Some((task.name().clone(), task.claim()?.id)));
+    let now = edits.iter().filter_map(|edit| Some((session.hub.layout.task_of_claim(&edit.name)?, edit.new?)));
+    let tasks: BTreeMap<TaskName, (Phase, ObjectId)> =
+        before.chain(now).map(|(task, claim)| (task, (Phase::Assigned, claim))).collect();
     let refs = refs(session, snapshot, node, &tasks)?;
     let is_new = refs.values().any(|id| !known.contains(id));
     let has_company = acknowledged.is_some() || options.whole;
     if !is_new || tasks.is_empty() && !has_company {
-        return Ok(Made::nothing(Kind::Work, node));
+        return Ok(None);
     }
     let now = session.ambient.now();
     let is_over = |task: &&Task| task.claim().and_then(|claim| claim.record.until).is_some_and(|until| until < now);
@@ -246,8 +279,13 @@ fn pack(
     let has: BTreeSet<String> =
         acknowledged.map(|manifest| manifest.refs.into_values().collect()).unwrap_or_default();
     let stamp = Stamp { kind: Kind::Work, node: node.clone(), repository };
-    let made = write(session, Packing { stamp, tasks, refs, known, has }, path)?;
-    Ok(Made { reserved: fresh, expired, ..made })
+    let begun = super::begin(session, Packing { stamp, tasks, refs, known, has }, path)?;
+    Ok(Some((begun, expired)))
+}
+
+fn finish(begun: Option<Begun>, options: &Options, reserved: Vec<TaskName>) -> Result<Made> {
+    let Some((begun, expired)) = begun else { return Ok(Made::nothing(Kind::Work, &options.node)) };
+    Ok(Made { reserved, expired, ..begun.finish()? })
 }
 
 /// The refs that the node needs: the targets, the queue, seals and notes, its claims and what they build on, and what
@@ -287,6 +325,7 @@ fn refs(
             refs.insert(Item::Claim(task.name().clone()), claim.id);
         }
     }
+    refs.extend(tasks.iter().map(|(task, (_, claim))| (Item::Claim(task.clone()), *claim)));
     refs.extend(super::attempts(session, node)?);
     Ok(refs)
 }

@@ -85,39 +85,54 @@ fn two_at_once_reserve_each_task_once() {
 
 #[test]
 fn killed_between_the_push_and_the_file_the_next_one_packs_them() {
-    let mortal = Mortal::new();
-    mortal.queue('a', 3);
-    mortal.dies_at("pack-objects", &CREATE);
-    let claims = mortal.claims();
-    let file = mortal.fleet.sandbox.root().join("carried");
-    assert_eq!((claims.len(), file.exists()), (3, false), "reserved, and nothing to carry");
-    let made = mortal.create(&CREATE).json();
-    assert_eq!(each(&made["tasks"], "task"), ["p/a000", "p/a001", "p/a002"]);
-    assert_eq!((&made["reserved"], mortal.claims()), (&serde_json::json!([]), claims), "not reserved again");
-    let beside = std::fs::read_dir(mortal.fleet.sandbox.root()).unwrap().flatten();
-    let beside: Vec<_> = beside.filter(|entry| entry.file_name().to_string_lossy().contains("partial")).collect();
-    assert!(file.exists() && beside.is_empty(), "{beside:?}");
+    // The look after the push; then while it is packed and pushed at once.
+    for command in ["ls-remote", "pack-objects"] {
+        let mortal = Mortal::new();
+        mortal.queue('a', 3);
+        mortal.dies_at(command, &CREATE);
+        let claims = mortal.claims();
+        let file = mortal.fleet.sandbox.root().join("carried");
+        assert!(!file.exists(), "nothing to carry");
+        assert!(claims.len() == 3 || command == "pack-objects" && claims.is_empty(), "{claims:?}");
+        let made = mortal.create(&CREATE).json();
+        assert_eq!(each(&made["tasks"], "task"), ["p/a000", "p/a001", "p/a002"]);
+        if command == "ls-remote" {
+            assert_eq!(
+                (&made["reserved"], mortal.claims()),
+                (&serde_json::json!([]), claims),
+                "not reserved again"
+            );
+        }
+        let carried = mortal.fleet.clone("boss").git(&["bundle", "list-heads", "../carried"]);
+        for claim in mortal.claims() {
+            let (name, id) = claim.split_once(' ').unwrap();
+            assert!(carried.contains(&format!("{id} {name}")), "{claim} is not in\n{carried}");
+        }
+        let beside = std::fs::read_dir(mortal.fleet.sandbox.root()).unwrap().flatten();
+        let beside: Vec<_> =
+            beside.filter(|entry| entry.file_name().to_string_lossy().contains("partial")).collect();
+        assert!(file.exists() && beside.is_empty(), "{beside:?}");
+    }
 }
 
 #[test]
-fn many_are_one_push_from_refs_that_are_gone_afterwards() {
+fn many_are_one_push_from_a_folder_that_is_gone_afterwards() {
     const MANY: usize = 110;
     let mortal = Mortal::new();
     let (boss, hub) = (mortal.fleet.clone("boss"), mortal.fleet.sandbox.hub());
-    // As a user's names may be, and as another repository may have them.
-    let (branch, own) = ("refs/heads/dispatch-local/push/4194303999-0/new/x", "refs/dispatch-local/push/mine/x");
-    let foreign = "refs/dispatch-local/push/4194303999-0/new/heads/x";
-    let head = boss.git(&["rev-parse", "HEAD"]);
-    boss.git(&["update-ref", branch, &head]);
-    boss.git(&["update-ref", own, &head]);
-    hub.git(&["update-ref", foreign, &head]);
-    let staged = || refs_below(&boss, "refs/dispatch-local/push/");
+    let area = boss.path().join(".git/dispatch/push");
+    let staged = || {
+        let entries = std::fs::read_dir(&area).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect::<Vec<_>>()
+    };
+    let refs = boss.git(&["for-each-ref", "refs/heads", "refs/remotes", "refs/tags"]);
 
     mortal.queue('a', MANY);
     mortal.dies_at("push", &CREATE);
     // git outlives whoever started it.
     eventually(PATIENCE, || mortal.claims().len() == MANY);
-    assert!(staged().len() > MANY / 2, "what stood ready is left behind: {:?}", staged());
+    assert_eq!(staged().len(), 1, "what stood ready is left behind: {:?}", staged());
+    std::fs::create_dir(area.join("own")).unwrap();
     let claims = mortal.claims();
     let made = mortal.create(&CREATE).json();
     assert_eq!((each(&made["tasks"], "task").len(), mortal.claims()), (MANY, claims), "none reserved twice");
@@ -127,9 +142,10 @@ fn many_are_one_push_from_refs_that_are_gone_afterwards() {
     let made = out.success().json();
     assert_eq!((each(&made["tasks"], "task").len(), mortal.claims().len()), (2 * MANY, 2 * MANY));
     assert_eq!((trace.count("push"), trace.count("fetch")), (1, 1), "{:?}", trace.commands());
-    assert_eq!(staged(), [own], "of the dead and of this one nothing is left");
-    assert_eq!(boss.git(&["rev-parse", branch]), head);
-    assert_eq!(refs_below(&hub, "refs/dispatch-local/"), [foreign], "none of it was pushed, nor deleted there");
+    assert_eq!(staged(), ["own"], "of the dead and of this one nothing is left");
+    assert_eq!(boss.git(&["for-each-ref", "refs/heads", "refs/remotes", "refs/tags"]), refs);
+    assert_eq!(boss.git(&["for-each-ref", "refs/new", "refs/old"]), "");
+    assert_eq!(hub.git(&["for-each-ref", "refs/new", "refs/old", "refs/dispatch-local"]), "");
     assert_eq!(
         boss.git(&["config", "--get-regexp", "^remote\\."]).lines().count(),
         2,
