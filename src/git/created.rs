@@ -135,11 +135,15 @@ mod tests {
         expected.extend(changes.iter().map(|change| format!("{} {blob} ", change.name)));
         expected.sort();
         assert_eq!(listed(&repo), expected);
-        assert!(!folder.path().join("refs/own").exists(), "no file of its own");
+        assert!(
+            !changes.iter().any(|change| folder.path().join(&change.name).exists()),
+            "none has a file of its own"
+        );
         assert_eq!(repo.refs_with_prefix("refs/own/").unwrap().len(), MANY + 2);
         repo.git().check(&["fsck", "--strict"]).unwrap();
         repo.git().check(&["update-ref", "-d", "refs/own/7"]).unwrap();
-        assert!(repo.change_own_refs(&changes, "made again").is_err(), "all of them or none");
+        let other = repo.write_blob(b"y").unwrap();
+        assert!(repo.change_own_refs(&many(other), "made again").is_err(), "all of them or none");
         assert_eq!(repo.ref_value("refs/own/7"), None);
     }
 
@@ -147,13 +151,14 @@ mod tests {
     fn what_stands_in_the_way_is_left_to_the_careful_way() {
         let folder = tempfile::tempdir().unwrap();
         let (repo, blob) = repo(folder.path());
-        let own = RefChange::new("refs/own/3", None, Some(blob));
-        let in_place = RefChange::new("refs/own/4/x", None, Some(blob));
-        for other in [own, in_place] {
+        for other in ["refs/own/0", "refs/own/0/x"] {
+            let other = RefChange::new(other, None, Some(repo.write_blob(b"y").unwrap()));
             repo.change_refs(std::slice::from_ref(&other), "in the way").unwrap();
-            assert!(repo.change_own_refs(&many(blob), "made").is_err(), "{other:?}");
-            assert_eq!(listed(&repo), [format!("{} {blob} ", other.name)]);
-            repo.change_refs(&[RefChange::new(other.name, Some(blob), None)], "gone").unwrap();
+            assert!(
+                !repo.create_packed(&many(blob)).unwrap() && repo.change_own_refs(&many(blob), "made").is_err()
+            );
+            assert_eq!(repo.ref_value(&other.name), other.new);
+            repo.change_refs(&[RefChange::new(other.name, other.new, None)], "gone").unwrap();
         }
         // A change of what was there is made with the others.
         repo.change_refs(&many(blob)[..1], "before").unwrap();
