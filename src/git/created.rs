@@ -3,7 +3,8 @@
 //! A ref of its own costs a lock file, a file and a rename; a thousand of them are more work than to write that file anew, and
 //! whoever reads them then opens one file, not a thousand. git locks each ref even so, since somebody else might create it in
 //! the same moment. So this is for refs that nothing but this program writes and that only say what the hub says: where one
-//! of those was made beside, its file goes before what is packed, as if it had come later. Owns this way of writing refs.
+//! of those was made beside, its file goes before what is packed, as if it had come later. Their logs would only say when
+//! this clone heard of it, and are not written. Owns this way of writing refs.
 
 use std::fs;
 use std::io::{self, BufWriter, Write};
@@ -63,7 +64,12 @@ impl Repo {
         if !new.iter().all(|(name, _)| is_free(name)) {
             return Ok(false);
         }
-        lock.with_mut(|file| write(&mut BufWriter::new(file), before.as_ref(), &new)).map_err(unwritten)?;
+        let written = lock.with_mut(|file| {
+            write(&mut BufWriter::new(&mut *file), before.as_ref(), &new)?;
+            // All packed refs of the repository are in it: an empty one must not be what a loss of power leaves.
+            file.sync_all()
+        });
+        written.map_err(unwritten)?;
         lock.commit().map_err(|error| unwritten(error.error))?;
         fail::point("refs.moved");
         let _ = refs.force_refresh_packed_buffer();

@@ -97,17 +97,17 @@ impl Repo {
             .map(str::to_owned)
             .to_vec();
         let mut git = self.git_to(&remote.push_url, deadline);
+        let lease = |lease: &str| format!("--force-with-lease={lease}");
         match staged {
             Some(staged) => {
                 let (address, own) = staged.remote(&remote.push_url);
                 settings.extend(own);
-                args.extend(staged.leases());
-                args.extend(["--".to_owned(), address]);
+                args.extend(staged.leases().iter().map(|named| lease(named)));
+                args.extend(["--force-with-lease".to_owned(), "--".to_owned(), address]);
                 git = staged.shown_to(git);
             }
             None => {
-                let lease = |change: &RefChange| format!("--force-with-lease={}:{}", change.name, hex(change.old));
-                args.extend(changes.iter().map(lease));
+                args.extend(changes.iter().map(|change| lease(&format!("{}:{}", change.name, hex(change.old)))));
                 args.extend(["--".to_owned(), remote.push_url.clone()]);
             }
         }

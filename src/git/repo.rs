@@ -194,6 +194,11 @@ impl Repo {
         self.gix.config_snapshot().string(key).map(|value| value.to_string())
     }
 
+    /// Says whether a setting is on.
+    pub(super) fn config_flag(&self, key: &str) -> bool {
+        self.gix.config_snapshot().boolean(key).unwrap_or(false)
+    }
+
     /// Says whether git is told to take some addresses for others (`url.<base>.insteadOf`, `pushInsteadOf`).
     pub(super) fn rewrites_addresses(&self) -> bool {
         let snapshot = self.gix.config_snapshot();

@@ -2,10 +2,10 @@
 //!
 //! git compares every refspec and every lease that it is given with every ref, here and there: with a thousand of each that
 //! costs more than all the rest. A pattern it looks up. So for as long as a push takes its values stand in a git folder of
-//! its own, in one file, over the same objects: git reads no other ref, and none of ours is made or moved for it. `--force-with-lease` without a name expects of each ref what tracks it, and that there is
-//! none where nothing does, so a ref that is to be made needs no lease of its own. What others hold is named where they are
-//! few; else it stands beside, as if it were tracking a remote. Owns these folders; what a process that was killed left of
-//! them, the next one removes.
+//! its own, in one file, over the same objects: git reads no other ref, and none of ours is made or moved for it.
+//! `--force-with-lease` without a name expects of each ref what tracks it, and that there is none where nothing does: a ref
+//! that is to be made needs no lease of its own. What others hold is named where they are few; else it stands beside, as if
+//! it were tracking a remote. Owns these folders; what a process that was killed left of them, the next one removes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -32,9 +32,6 @@ const NEW: &str = "refs/new/";
 
 /// What those of the old ones begin with.
 const OLD: &str = "refs/old/";
-
-/// What the remote is called for a push whose leases are tracked.
-const REMOTE: &str = "dispatch-push";
 
 /// Refs that stand ready to be pushed; they are gone when this is.
 pub(super) struct Staged {
@@ -88,15 +85,20 @@ impl Repo {
     }
 
     /// Says whether some of the configuration may hold for the repository's folder and not for one in it, or the other way
-    /// round (`includeIf.gitdir:`). Of all that lies in a folder, as most of these say, both do.
+    /// round (`includeIf`): not what is said of remotes, nor of all that lies in a folder, as most of these are.
     fn is_configured_by_place(&self) -> bool {
         let own = self.common_dir().file_name().unwrap_or_default().to_string_lossy();
-        self.config_conditions().iter().filter_map(|condition| condition.strip_prefix("gitdir")).any(|condition| {
-            let pattern = condition.trim_start_matches("/i").trim_start_matches(':');
-            let is_root = pattern.starts_with('/') || pattern.starts_with("~/");
-            let is_plain = !pattern.contains(['*', '?', '[', '\\']);
-            !(is_root && is_plain && pattern.ends_with('/') && !pattern.ends_with(&format!("/{own}/")))
-        })
+        let is_of_both = |condition: &str| {
+            let folder = condition.strip_prefix("gitdir:").or_else(|| condition.strip_prefix("gitdir/i:"));
+            folder.is_some_and(|folder| {
+                let is_plain = !folder.contains(['*', '?', '[', '\\']);
+                let is_root = folder.starts_with('/') || folder.starts_with("~/");
+                is_plain && is_root && folder.ends_with('/') && !folder.ends_with(&format!("/{own}/"))
+            })
+        };
+        self.config_conditions()
+            .iter()
+            .any(|condition| !condition.starts_with("hasconfig:") && !is_of_both(condition))
     }
 
     /// The configuration beside such refs: the repository's own. What git reads before it looks into other files is said
@@ -113,7 +115,7 @@ impl Repo {
             set("include", "path", self.common_dir().join(file).as_os_str().as_encoded_bytes());
         };
         include("config");
-        if self.config_string("extensions.worktreeConfig").is_some() {
+        if self.config_flag("extensions.worktreeConfig") {
             include("config.worktree");
         }
         text
@@ -128,10 +130,9 @@ impl Staged {
             .with_env("GIT_SHALLOW_FILE", self.repository.join("shallow"))
     }
 
-    /// The leases, as options.
-    pub(super) fn leases(&self) -> Vec<String> {
-        let named = self.named.iter().map(|lease| format!("--force-with-lease={lease}"));
-        named.chain(["--force-with-lease".to_owned()]).collect()
+    /// The leases that are named, each as `<ref>:<old value>`; each other ref has its own by what tracks it.
+    pub(super) fn leases(&self) -> &[String] {
+        &self.named
     }
 
     /// What is given to git in place of a refspec for each that is not deleted. Never a `+`: it would switch the leases off.
@@ -145,8 +146,11 @@ impl Staged {
         if !self.is_tracking {
             return (url.to_owned(), Vec::new());
         }
-        let settings = vec![format!("remote.{REMOTE}.url={url}"), format!("remote.{REMOTE}.fetch=+refs/*:{OLD}*")];
-        (REMOTE.to_owned(), settings)
+        // Nobody has a remote of that name.
+        let folder = self.folder.path().file_name().unwrap_or_default().to_string_lossy();
+        let name = format!("dispatch-push-{folder}");
+        let settings = vec![format!("remote.{name}.url={url}"), format!("remote.{name}.fetch=+refs/*:{OLD}*")];
+        (name, settings)
     }
 }
 
@@ -267,15 +271,29 @@ mod tests {
         }
         // These may hold for one of the two folders alone.
         let own = path.file_name().unwrap().to_str().unwrap();
-        let own = own.replace('"', "").replace('\\', "");
-        for pattern in [&format!("/x/{own}/"), "push/", "**/work/", "~/work/*/", "/x/.git", "./"] {
-            let is_own = pattern.ends_with(&format!("{own}/"));
-            let repo = if is_own { open(&above.join(&own)) } else { open(&above.join("other")) };
-            assert!(!repo.is_configured_by_place(), "{pattern}");
-            let key = format!("includeIf.gitdir{}:{pattern}.path", if is_own { "" } else { "/i" });
+        let own = own.replace(['"', '\\'], "");
+        let repo = open(&above.join(&own));
+        let is_by_place = |condition: &str| {
+            let key = format!("includeIf.{condition}.path");
             repo.git().check(&["config", &key, "nothing"]).unwrap();
-            assert!(Repo::open(repo.common_dir()).unwrap().is_configured_by_place(), "{pattern}");
+            let is_by_place = Repo::open(repo.common_dir()).unwrap().is_configured_by_place();
             repo.git().check(&["config", "--unset", &key]).unwrap();
+            is_by_place
+        };
+        let own = format!("gitdir:/x/{own}/");
+        for condition in [
+            &*own,
+            "gitdir:push/",
+            "gitdir/i:**/work/",
+            "gitdir:~/work/*/",
+            "gitdir:/x/.git",
+            "gitdir:./",
+            "onbranch:main",
+        ] {
+            assert!(is_by_place(condition), "{condition}");
+        }
+        for condition in ["gitdir:/work/", "gitdir/i:~/work/own/", "hasconfig:remote.*.url:https://**"] {
+            assert!(!is_by_place(condition), "{condition}");
         }
     }
 

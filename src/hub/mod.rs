@@ -13,6 +13,7 @@ pub mod history;
 pub mod layout;
 pub mod ledger;
 pub mod local;
+mod look;
 pub mod nodes;
 pub mod notes;
 pub mod outbox;
