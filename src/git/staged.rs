@@ -5,7 +5,7 @@
 //! its own, in one file, over the same objects: git reads no other ref, and none of ours is made or moved for it.
 //! `--force-with-lease` without a name expects of each ref what tracks it, and that there is none where nothing does: a ref
 //! that is to be made needs no lease of its own. What others hold is named where they are few; else it stands beside, as if
-//! it were tracking a remote. Owns these folders; what a process that was killed left of them, the next one removes.
+//! it were tracking a remote. Owns these folders; what a process that was killed left of them, the next push removes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -47,20 +47,21 @@ impl Repo {
     /// Puts new and old values of refs that are to be pushed into a folder, where there are enough of them; `None` where
     /// there are not, or where that cannot be done.
     pub(super) fn stage(&self, changes: &[RefChange]) -> Option<Staged> {
+        let area = self.common_dir().join("dispatch/push");
+        // Where there is none, nobody left anything.
+        let _ = clear(&area);
         let is_pushable = |change: &RefChange| change.name.starts_with("refs/") && full_name(&change.name).is_ok();
         if changes.len() < WORTH_IT || !changes.iter().all(is_pushable) || self.is_configured_by_place() {
             return None;
         }
-        let staged = self.try_to_stage(changes).ok()?;
+        let staged = self.stage_in(&area, changes).ok()?;
         fail::point("push.staged");
         Some(staged)
     }
 
-    fn try_to_stage(&self, changes: &[RefChange]) -> io::Result<Staged> {
-        let area = self.common_dir().join("dispatch/push");
-        fs::create_dir_all(&area)?;
-        clear(&area)?;
-        let folder = tempfile::Builder::new().prefix(&format!("{}-", std::process::id())).tempdir_in(&area)?;
+    fn stage_in(&self, area: &Path, changes: &[RefChange]) -> io::Result<Staged> {
+        fs::create_dir_all(area)?;
+        let folder = tempfile::Builder::new().prefix(&format!("{}-", std::process::id())).tempdir_in(area)?;
         fs::create_dir(folder.path().join("refs"))?;
         fs::write(folder.path().join("HEAD"), "ref: refs/heads/none\n")?;
         fs::write(folder.path().join("config"), self.config_apart())?;
