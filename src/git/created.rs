@@ -6,8 +6,10 @@
 //! of those was made beside, its file goes before what is packed, as if it had come later. Their logs would only say when
 //! this clone heard of it, and are not written. Owns this way of writing refs.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Write};
+use std::path::Path;
 
 use gix::ObjectId;
 use gix::bstr::ByteSlice;
@@ -39,11 +41,17 @@ impl Repo {
     fn create_packed(&self, changes: &[RefChange]) -> Result<bool> {
         let refs = &self.gix.refs;
         let path = refs.packed_refs_path();
-        let is_large = fs::metadata(&path).is_ok_and(|file| file.len() > (changes.len() * WORTH) as u64);
+        let there = match fs::symlink_metadata(&path) {
+            Ok(there) if !there.is_file() || there.len() > (changes.len() * WORTH) as u64 => return Ok(false),
+            Ok(there) => Some(there),
+            Err(_) => None,
+        };
+        // How others may read it is git's to say.
+        let is_shared = self.config_string("core.sharedRepository").is_some();
         let Some(mut new) = changes.iter().map(|change| self.created(change)).collect::<Option<Vec<_>>>() else {
             return Ok(false);
         };
-        if is_large {
+        if is_shared {
             return Ok(false);
         }
         new.sort_unstable();
@@ -55,16 +63,23 @@ impl Repo {
         let mut lock = lock.map_err(|error| Error::storage("cannot create refs", &error))?;
         fail::point("refs.locked");
         let before = refs.open_packed_buffer().map_err(failed)?;
+        let is_packed = |name: &str| {
+            let found = before.as_ref().map_or(Ok(None), |before| before.try_find(name));
+            found.map_or(true, |found| found.is_some())
+        };
         let is_free = |name: &str| {
             let file = fs::symlink_metadata(self.common_dir().join(name));
-            let packed = before.as_ref().map_or(Ok(None), |before| before.try_find(name));
-            file.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-                && packed.is_ok_and(|found| found.is_none())
+            file.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) && !is_packed(name)
         };
-        if !new.iter().all(|(name, _)| is_free(name)) {
+        let above: BTreeSet<&str> = new.iter().flat_map(|(name, _)| above(name)).collect();
+        let is_peeled = there.is_none() || is_fully_peeled(&path).map_err(unwritten)?;
+        if !is_peeled || !new.iter().all(|(name, _)| is_free(name)) || above.iter().any(|name| is_packed(name)) {
             return Ok(false);
         }
         let written = lock.with_mut(|file| {
+            if let Some(there) = &there {
+                file.set_permissions(there.permissions())?;
+            }
             write(&mut BufWriter::new(&mut *file), before.as_ref(), &new)?;
             // All packed refs of the repository are in it: an empty one must not be what a loss of power leaves.
             file.sync_all()
@@ -83,6 +98,18 @@ impl Repo {
         let kind = self.gix.find_header(id).ok()?.kind();
         (kind != Kind::Tag).then_some((change.name.as_str(), id))
     }
+}
+
+/// The names that a ref of this name leaves to no other: those of the folders that it would be in.
+fn above(name: &str) -> impl Iterator<Item = &str> {
+    name.match_indices('/').map(|(at, _)| &name[..at]).skip(1)
+}
+
+/// Says whether a file of packed refs tells of each tag what it is of: that is said of what is written.
+fn is_fully_peeled(path: &Path) -> io::Result<bool> {
+    let mut first = String::new();
+    BufReader::new(fs::File::open(path)?).take(256).read_line(&mut first)?;
+    Ok(first.starts_with("# pack-refs with:") && first.contains(" fully-peeled "))
 }
 
 /// Writes what was there with what is new, both sorted by name.
@@ -166,6 +193,10 @@ mod tests {
             assert_eq!(repo.ref_value(&other.name), other.new);
             repo.change_refs(&[RefChange::new(other.name, other.new, None)], "gone").unwrap();
         }
+        repo.change_refs(&[RefChange::new("refs/own", None, Some(blob))], "in the way").unwrap();
+        repo.pack_refs().unwrap();
+        assert!(!repo.create_packed(&many(blob)).unwrap(), "packed, and in the way");
+        repo.git().check(&["update-ref", "-d", "refs/own"]).unwrap();
         // A change of what was there is made with the others.
         repo.change_refs(&many(blob)[..1], "before").unwrap();
         let mut changes = many(blob);
@@ -184,5 +215,40 @@ mod tests {
         fs::remove_file(&lock).unwrap();
         writer.join().unwrap().unwrap();
         assert_eq!(listed(&repo).len(), 2 * MANY);
+    }
+
+    #[test]
+    fn a_file_that_is_not_as_git_writes_it_here_is_left_to_the_careful_way() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let (repo, blob) = repo(folder.path());
+        repo.change_refs(&[RefChange::new("refs/a", None, Some(blob))], "before").unwrap();
+        repo.git().check(&["-c", "user.name=x", "-c", "user.email=x", "tag", "-m", "t", "t", "refs/a"]).unwrap();
+        repo.pack_refs().unwrap();
+        let path = folder.path().join("packed-refs");
+        let text = fs::read_to_string(&path).unwrap();
+        let (_, lines) = text.split_once('\n').unwrap();
+        let unpeeled: String =
+            lines.lines().filter(|line| !line.starts_with('^')).map(|line| format!("{line}\n")).collect();
+        for other in [unpeeled.clone(), format!("# pack-refs with: sorted \n{unpeeled}")] {
+            fs::write(&path, &other).unwrap();
+            assert!(!repo.create_packed(&many(blob)).unwrap(), "{other}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), other);
+        }
+        // The file of another repository, as a workdir has it.
+        fs::write(folder.path().join("elsewhere"), &text).unwrap();
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("elsewhere", &path).unwrap();
+        assert!(!repo.create_packed(&many(blob)).unwrap() && path.is_symlink());
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, &text).unwrap();
+        // One that others read.
+        repo.git().check(&["config", "core.sharedRepository", "group"]).unwrap();
+        assert!(!Repo::open(folder.path()).unwrap().create_packed(&many(blob)).unwrap());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o664)).unwrap();
+        assert!(repo.create_packed(&many(blob)).unwrap(), "which had not been set then");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o664);
+        assert_eq!(listed(&repo).len(), MANY + 2);
     }
 }
