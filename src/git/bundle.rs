@@ -7,9 +7,10 @@
 //! `hub`'s.
 
 mod header;
+mod partial;
 
 use std::fs::File;
-use std::io::{Seek as _, SeekFrom, Write as _};
+use std::io::{Seek as _, SeekFrom};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use gix::ObjectId;
 
 pub use self::header::Header;
+use self::partial::Partial;
 use super::error::Error as GitError;
 use super::process::Output;
 use super::repo::Repo;
@@ -70,6 +72,13 @@ pub enum BundleError {
         path: PathBuf,
         /// What is wrong.
         detail: String,
+    },
+    /// Somebody else is writing it.
+    #[error("`{}` is being written by another command", escaped(&.path.to_string_lossy()))]
+    #[diagnostic(code(dispatch::bundle::busy), help("wait until that has ended, or name another file"))]
+    Busy {
+        /// The file.
+        path: PathBuf,
     },
     /// The file holds more than a bundle of ours ever does.
     #[error("`{}` is out of bounds: {detail}", escaped(&.path.to_string_lossy()))]
@@ -145,33 +154,23 @@ impl Repo {
     /// refs need not be there yet, only what they are to hold.
     pub fn begin_bundle(&self, path: &Path, refs: &[(String, ObjectId)], known: &[ObjectId]) -> Result<Unfinished> {
         check_free(path)?;
-        let unusable = |source| BundleError::Unreadable { path: path.to_owned(), source };
         let known: Vec<ObjectId> = known.iter().copied().filter(|id| self.has(*id)).collect();
         let mut wanted: String = refs.iter().map(|(_, id)| format!("{id}\n")).collect();
         wanted.extend(known.iter().map(|id| format!("^{id}\n")));
         let header =
             Header { prerequisites: self.boundary(refs, &known, &wanted)?, refs: refs.to_vec(), pack_at: 0 };
-        let partial = partial_of(path);
-        // What an earlier try of the same file left when it was killed.
-        let _ = std::fs::remove_file(&partial);
-        let mut file = File::options().read(true).write(true).create_new(true).open(&partial).map_err(unusable)?;
-        let temporary = tempfile::TempPath::try_from_path(&partial).map_err(unusable)?;
-        file.write_all(header.to_text().as_bytes()).map_err(unusable)?;
+        let mut partial = Partial::begin(path)?;
+        partial.write(&header.to_text())?;
         fail::point("bundle.header");
         let input = crate::exec::stdin_from(wanted.as_bytes()).map_err(GitError::NotInstalled)?;
-        let output: Stdio = file.try_clone().map_err(unusable)?.into();
+        let output: Stdio = partial.for_output()?.into();
         let stop = self.cancel().child();
         let git = self.git().with_deadline(DEADLINE).with_cancel(stop.clone());
         let pack = move || {
             let args = ["pack-objects", "--stdout", "--revs", "--thin", "--delta-base-offset", "--quiet"];
             git.run_through(&args, input, output)
         };
-        Ok(Unfinished {
-            path: path.to_owned(),
-            temporary,
-            file,
-            packing: Packing { thread: Some(spawn(pack)), stop },
-        })
+        Ok(Unfinished { packing: Packing { thread: Some(spawn(pack)), stop }, partial })
     }
 
     /// Finds what the reader of a bundle must have: the commits that its own stand on, and the refs that it has already.
@@ -233,44 +232,26 @@ impl Repo {
 /// A bundle that is being written. Dropped, it is taken back.
 #[derive(Debug)]
 pub struct Unfinished {
-    path: PathBuf,
     // Gone before the file is: nobody writes into it any more.
     packing: Packing,
-    temporary: tempfile::TempPath,
-    file: File,
+    partial: Partial,
 }
 
 impl Unfinished {
     /// Where it will be.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.partial.path()
     }
 
     /// Waits until all is packed. The file appears whole or not at all, and replaces none. Returns its size in bytes.
     pub fn finish(self) -> Result<u64> {
-        let Self { path, mut packing, temporary, file } = self;
-        let unusable = |source| BundleError::Unreadable { path: path.clone(), source };
+        let Self { mut packing, partial } = self;
         let packed = packing.wait()?;
         if !packed.is_success() {
             let command = "pack-objects".to_owned();
             return Err(GitError::Failed { command, code: packed.code, stderr: packed.stderr }.into());
         }
-        file.sync_all().map_err(unusable)?;
-        let size = file.metadata().map_err(unusable)?.len();
-        fail::point("bundle.written");
-        match temporary.persist_noclobber(&path) {
-            Ok(()) => {}
-            Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
-                return Err(BundleError::Exists { path });
-            }
-            Err(error) => return Err(unusable(error.error)),
-        }
-        fail::point("bundle.renamed");
-        // Without it the name itself may be lost with the power; not every medium can.
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            let _ = File::open(folder).and_then(|folder| folder.sync_all());
-        }
-        Ok(size)
+        partial.finish()
     }
 }
 
@@ -295,10 +276,4 @@ impl Drop for Packing {
             let _ = self.wait();
         }
     }
-}
-
-/// The name under which a bundle is written until it is whole.
-fn partial_of(path: &Path) -> PathBuf {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    path.with_file_name(format!(".{name}.partial"))
 }

@@ -84,6 +84,31 @@ fn two_at_once_reserve_each_task_once() {
 }
 
 #[test]
+fn of_two_who_write_one_file_at_once_one_does_and_it_holds_what_is_reserved() {
+    for nodes in [["vault-0", "vault-1"], ["vault", "vault"]] {
+        let gap = Gap::new();
+        queue(&gap.boss, &["a", "b", "c", "d", "e", "f"]);
+        let outs = race(2, |at| {
+            let clone = gap.sandbox.repo(["boss", "n1"][at]);
+            clone.dispatch(&["bundle", "create", "../one", "--for", nodes[at], "--count", "3", "--json"])
+        });
+        let wrote: Vec<&str> = outs
+            .iter()
+            .zip(nodes)
+            .filter(|(out, _)| out.code == 0 && !out.json()["file"].is_null())
+            .map(|(_, node)| node)
+            .collect();
+        assert_eq!(wrote.len(), 1, "{outs:?}");
+        let heads = gap.boss.git(&["bundle", "list-heads", "../one"]);
+        assert!(heads.contains(&format!("/work/{}/", wrote[0])), "{heads}");
+        let carried: Vec<&str> = heads.lines().filter(|line| line.contains("refs/dispatch/claims/")).collect();
+        assert_eq!(carried.len(), 3, "{heads}");
+        let there = gap.hub.git(&["for-each-ref", "--format=%(objectname) %(refname)", "refs/dispatch/claims/"]);
+        assert!(carried.iter().all(|claim| there.contains(claim)), "{carried:?} is not all on the hub: {there}");
+    }
+}
+
+#[test]
 fn killed_between_the_push_and_the_file_the_next_one_packs_them() {
     // The look after the push; then while it is packed and pushed at once.
     for command in ["ls-remote", "pack-objects"] {
