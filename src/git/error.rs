@@ -79,7 +79,7 @@ pub enum Error {
     #[diagnostic(
         code(dispatch::hub::unreachable),
         help(
-            "check the network and your access with `git ls-remote`; nothing was changed, so the same command can be given again"
+            "check the network and your access with `git ls-remote`; the same command can be given again, and finds what the hub has already"
         )
     )]
     Unreachable {
