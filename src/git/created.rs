@@ -41,19 +41,13 @@ impl Repo {
     fn create_packed(&self, changes: &[RefChange]) -> Result<bool> {
         let refs = &self.gix.refs;
         let path = refs.packed_refs_path();
-        let there = match fs::symlink_metadata(&path) {
-            Ok(there) if !there.is_file() || there.len() > (changes.len() * WORTH) as u64 => return Ok(false),
-            Ok(there) => Some(there),
-            Err(_) => None,
-        };
         // How others may read it is git's to say.
-        let is_shared = self.config_string("core.sharedRepository").is_some();
+        if self.config_string("core.sharedRepository").is_some() {
+            return Ok(false);
+        }
         let Some(mut new) = changes.iter().map(|change| self.created(change)).collect::<Option<Vec<_>>>() else {
             return Ok(false);
         };
-        if is_shared {
-            return Ok(false);
-        }
         new.sort_unstable();
         let failed = |error: gix::Error| Error::storage("cannot create refs", &error);
         let unwritten = |error: io::Error| Error::file(&path, error);
@@ -62,6 +56,12 @@ impl Repo {
         let lock = gix::lock::File::acquire_to_update_resource(&path, PACKED_LOCK_WAIT, None, 0);
         let mut lock = lock.map_err(|error| Error::storage("cannot create refs", &error))?;
         fail::point("refs.locked");
+        // Only now it stays as it is.
+        let there = match fs::symlink_metadata(&path) {
+            Ok(there) if !there.is_file() || there.len() > (changes.len() * WORTH) as u64 => return Ok(false),
+            Ok(there) => Some(there),
+            Err(_) => None,
+        };
         let before = refs.open_packed_buffer().map_err(failed)?;
         let is_packed = |name: &str| {
             let found = before.as_ref().map_or(Ok(None), |before| before.try_find(name));
@@ -212,6 +212,10 @@ mod tests {
             let repo = repo.clone();
             move || repo.change_own_refs(&more, "made")
         });
+        // The writer says what it is about to write, and then asks for the lock.
+        while fs::read_dir(folder.path().join("dispatch/writing")).is_ok_and(|marks| marks.count() == 0) {
+            std::thread::yield_now();
+        }
         fs::remove_file(&lock).unwrap();
         writer.join().unwrap().unwrap();
         assert_eq!(listed(&repo).len(), 2 * MANY);
