@@ -6,8 +6,8 @@
 //! The files are git's own format, version 2: `git bundle list-heads` and `git clone` read them. What the refs mean is
 //! `hub`'s.
 
+mod draft;
 mod header;
-mod partial;
 
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom};
@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use gix::ObjectId;
 
+use self::draft::Draft;
 pub use self::header::Header;
-use self::partial::Partial;
 use super::error::Error as GitError;
 use super::process::Output;
 use super::repo::Repo;
@@ -159,18 +159,18 @@ impl Repo {
         wanted.extend(known.iter().map(|id| format!("^{id}\n")));
         let header =
             Header { prerequisites: self.boundary(refs, &known, &wanted)?, refs: refs.to_vec(), pack_at: 0 };
-        let mut partial = Partial::begin(path)?;
-        partial.write(&header.to_text())?;
+        let mut draft = Draft::begin(path)?;
+        draft.write(&header.to_text())?;
         fail::point("bundle.header");
         let input = crate::exec::stdin_from(wanted.as_bytes()).map_err(GitError::NotInstalled)?;
-        let output: Stdio = partial.for_output()?.into();
+        let output: Stdio = draft.for_output()?.into();
         let stop = self.cancel().child();
         let git = self.git().with_deadline(DEADLINE).with_cancel(stop.clone());
         let pack = move || {
             let args = ["pack-objects", "--stdout", "--revs", "--thin", "--delta-base-offset", "--quiet"];
             git.run_through(&args, input, output)
         };
-        Ok(Unfinished { packing: Packing { thread: Some(spawn(pack)), stop }, partial })
+        Ok(Unfinished { packing: Packing { thread: Some(spawn(pack)), stop }, draft })
     }
 
     /// Finds what the reader of a bundle must have: the commits that its own stand on, and the refs that it has already.
@@ -234,24 +234,24 @@ impl Repo {
 pub struct Unfinished {
     // Gone before the file is: nobody writes into it any more.
     packing: Packing,
-    partial: Partial,
+    draft: Draft,
 }
 
 impl Unfinished {
     /// Where it will be.
     pub fn path(&self) -> &Path {
-        self.partial.path()
+        self.draft.path()
     }
 
     /// Waits until all is packed. The file appears whole or not at all, and replaces none. Returns its size in bytes.
     pub fn finish(self) -> Result<u64> {
-        let Self { mut packing, partial } = self;
+        let Self { mut packing, draft } = self;
         let packed = packing.wait()?;
         if !packed.is_success() {
             let command = "pack-objects".to_owned();
             return Err(GitError::Failed { command, code: packed.code, stderr: packed.stderr }.into());
         }
-        partial.finish()
+        draft.finish()
     }
 }
 

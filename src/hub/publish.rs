@@ -150,8 +150,8 @@ impl Hub {
         Ok(if answers.iter().all(Answer::is_yes) { AtOnce::Made } else { AtOnce::NotMade })
     }
 
-    /// Makes the edits as [`Hub::publish`] does, and then looks at what `names` hold on the hub: of many edits, while the mirror
-    /// follows.
+    /// Makes the edits as [`Hub::publish`] does, and then looks at what `names` hold on the hub: where one push makes them all,
+    /// while the mirror follows.
     pub fn publish_and_look(
         &self,
         edits: &[Edit],
@@ -160,10 +160,10 @@ impl Hub {
         let abilities = self.abilities();
         let is_one =
             edits.len() <= size_of_push(&abilities) && edits.iter().all(|edit| self.is_possible(edit, &abilities));
-        let Place::Remote(remote) = &self.place else { return Ok((self.publish(edits)?, self.look(names)?)) };
-        if !is_one {
-            return Ok((self.publish(edits)?, self.look(names)?));
-        }
+        let remote = match &self.place {
+            Place::Remote(remote) if is_one => remote,
+            _ => return Ok((self.publish(edits)?, self.look(names)?)),
+        };
         let heard = self.push_unmirrored(remote, edits, &[], false)?;
         let is_heard = heard.is_some();
         let answers = heard.unwrap_or_else(|| vec![Answer::Unknown; edits.len()]);

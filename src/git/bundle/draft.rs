@@ -28,13 +28,13 @@ const TRIES: u32 = 6;
 
 /// A file that is not whole yet. Dropped, it is gone.
 #[derive(Debug)]
-pub(super) struct Partial {
+pub(super) struct Draft {
     path: PathBuf,
     temporary: TempPath,
     file: File,
 }
 
-impl Partial {
+impl Draft {
     /// Begins a file; refuses where somebody else is writing one of that name.
     pub(super) fn begin(path: &Path) -> Result<Self> {
         let unusable = |source| BundleError::Unreadable { path: path.to_owned(), source };
@@ -45,16 +45,16 @@ impl Partial {
             let made = builder.permissions(Permissions::from_mode(0o666)).tempfile_in(folder_of(path));
             let (file, temporary) = made.map_err(unusable)?.into_parts();
             let is_locked = !matches!(file.try_lock(), Err(TryLockError::WouldBlock));
-            let partial = Self { path: path.to_owned(), temporary, file };
+            let draft = Self { path: path.to_owned(), temporary, file };
             // Somebody may just have taken it for left behind.
-            if is_locked && partial.temporary.exists() && partial.is_alone() {
+            if is_locked && draft.temporary.exists() && draft.is_alone() {
                 // Or the other has ended.
                 super::check_free(path)?;
-                return Ok(partial);
+                return Ok(draft);
             }
             // Of two who began in the same moment each sees the other.
-            let pause = u64::from(turn) * u64::from(partial.drawn() % 16);
-            drop(partial);
+            let pause = u64::from(turn) * u64::from(draft.drawn() % 16);
+            drop(draft);
             thread::sleep(Duration::from_millis(pause));
         }
         Err(BundleError::Busy { path: path.to_owned() })
@@ -160,20 +160,16 @@ mod tests {
         for left in [".x.abcdef.partial", ".x.y.abcdef.partial", ".x.partial", ".x.abc.partial"] {
             fs::write(folder.path().join(left), "left").unwrap();
         }
-        let mut first = Partial::begin(&path).unwrap();
-        assert!(matches!(Partial::begin(&path), Err(BundleError::Busy { .. })));
-        assert_eq!(
-            Partial::begin(&folder.path().join("y")).unwrap().path(),
-            folder.path().join("y"),
-            "another file"
-        );
+        let mut first = Draft::begin(&path).unwrap();
+        assert!(matches!(Draft::begin(&path), Err(BundleError::Busy { .. })));
+        assert_eq!(Draft::begin(&folder.path().join("y")).unwrap().path(), folder.path().join("y"), "another file");
         first.write("one ").unwrap();
         first.for_output().unwrap().write_all(b"two").unwrap();
         assert_eq!(first.finish().unwrap(), 7);
         assert_eq!(names(folder.path()), [".x.abc.partial", ".x.partial", ".x.y.abcdef.partial", "x"]);
         assert_eq!(fs::read_to_string(&path).unwrap(), "one two");
-        assert!(matches!(Partial::begin(&path), Err(BundleError::Exists { .. })));
-        let late = Partial::begin(&folder.path().join("late")).unwrap();
+        assert!(matches!(Draft::begin(&path), Err(BundleError::Exists { .. })));
+        let late = Draft::begin(&folder.path().join("late")).unwrap();
         fs::write(folder.path().join("late"), "").unwrap();
         assert!(matches!(late.finish(), Err(BundleError::Exists { .. })));
         fs::remove_file(folder.path().join("late")).unwrap();
@@ -188,12 +184,12 @@ mod tests {
     fn who_still_writes_for_the_dead_is_in_nobodys_way() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
-        let first = Partial::begin(&path).unwrap();
+        let first = Draft::begin(&path).unwrap();
         let mut orphan = first.for_output().unwrap();
         // As when the process is killed: its lock goes, the file stays.
         std::mem::forget(first.temporary);
         drop(first.file);
-        let second = Partial::begin(&path).unwrap();
+        let second = Draft::begin(&path).unwrap();
         orphan.write_all(b"late").unwrap();
         assert_eq!(second.finish().unwrap(), 0);
         assert_eq!(names(folder.path()), ["x"]);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Made, Packing, Refused, repository};
+use super::{Begun, Made, Packing, Refused, repository};
 use crate::config::Dur;
 use crate::git::ObjectId;
 use crate::git::bundle::check_free;
@@ -245,7 +245,7 @@ fn reserve_again(session: &Session, chosen: &[TaskName], options: &Options) -> R
 }
 
 /// A file that is being written, and the tasks in it whose reservation is over.
-type Begun = (super::Begun, Vec<TaskName>);
+type Underway = (Begun, Vec<TaskName>);
 
 /// Begins to write what is reserved for the node, as if `edits` were made; `None` where there is nothing new.
 fn begin(
@@ -254,7 +254,7 @@ fn begin(
     path: &Path,
     options: &Options,
     edits: &[Edit],
-) -> Result<Option<Begun>> {
+) -> Result<Option<Underway>> {
     let node = &options.node;
     let Some(repository) = repository(snapshot) else { return Ok(None) };
     let acknowledged = session.hub.pinned_manifest(&Layout::imported(node))?;
@@ -283,7 +283,7 @@ fn begin(
     Ok(Some((begun, expired)))
 }
 
-fn finish(begun: Option<Begun>, options: &Options, reserved: Vec<TaskName>) -> Result<Made> {
+fn finish(begun: Option<Underway>, options: &Options, reserved: Vec<TaskName>) -> Result<Made> {
     let Some((begun, expired)) = begun else { return Ok(Made::nothing(Kind::Work, &options.node)) };
     Ok(Made { reserved, expired, ..begun.finish()? })
 }
